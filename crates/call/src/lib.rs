@@ -1,0 +1,1 @@
+//! One phone call: a sans-IO machine, and the task that drives room, backend and model with it.

@@ -1,0 +1,1 @@
+//! The lookup of one call's configuration, with its fallback ladder.

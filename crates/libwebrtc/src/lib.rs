@@ -1,0 +1,1 @@
+//! A pure-Rust drop-in.

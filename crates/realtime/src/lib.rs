@@ -1,0 +1,1 @@
+//! Speech-to-speech sessions: one vendor-neutral event set, a codec per vendor.

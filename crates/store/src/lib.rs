@@ -1,0 +1,1 @@
+//! Postgres: tenants, calls, sealed secrets, the change feed.

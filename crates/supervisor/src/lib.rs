@@ -1,0 +1,1 @@
+//! Desired tenants against running workers.

@@ -1,0 +1,1 @@
+//! Real servers and simulated peers: for tests, the demo and the benchmarks.

@@ -1,0 +1,2 @@
+//! Answers phone calls for any number of LiveKit projects.
+fn main() {}

@@ -1,0 +1,1 @@
+//! One LiveKit project: the agent worker protocol.

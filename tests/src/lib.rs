@@ -1,0 +1,1 @@
+//! End-to-end tests: the targets are in `tests/it`.
