@@ -1,1 +1,28 @@
-//! What a tenant, a call and a call configuration are. No I/O, no clock.
+//! What a tenant, a call and a call configuration are: identifiers, units,
+//! validation. No I/O and no clock: everything here can be tested with values.
+//!
+//! Text that comes from outside (a database row, a SIP header, a backend's
+//! answer) enters the program through the constructors of this crate, which
+//! bound and check it. What has one of these types needs no second check.
+
+mod config;
+mod ids;
+mod outcome;
+mod phone;
+mod secret;
+mod sip;
+mod tenant;
+
+pub use config::{
+    CallConfig, CallConfigPatch, InvalidConfig, MAX_CONFIG_BYTES, MAX_PROMPT_CHARS,
+    MAX_START_MESSAGE_CHARS, Temperature,
+};
+pub use ids::{AgentName, CallId, Deployment, InvalidName, TenantId, TenantSlug, TenantVersion};
+pub use outcome::{CallOutcome, CallRecord, CallTimes, ConfigSource};
+pub use phone::PhoneNumber;
+pub use secret::same_secret;
+pub use sip::{CallDirection, CallStatus, MAX_ATTRIBUTES, SipParticipant};
+pub use tenant::{
+    DEFAULT_AGENT_NAME, InvalidTenant, Limits, LiveKitProject, LookupSettings, ProviderKind,
+    ProviderSettings, Tenant, TenantFields,
+};

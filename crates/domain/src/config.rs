@@ -1,0 +1,326 @@
+//! What a call is run with: prompt, model, voice, temperature, start message.
+//!
+//! A backend's answer and a tenant's defaults have the same JSON shape, a
+//! [`CallConfigPatch`]: every field may be left out, and what is left out is
+//! taken from the level below (answer over tenant's defaults over built-in).
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// The largest answer that is read, in bytes.
+pub const MAX_CONFIG_BYTES: usize = 256 * 1024;
+/// The longest system prompt, in characters: about 16,000 tokens, which is what
+/// the realtime models take as instructions.
+pub const MAX_PROMPT_CHARS: usize = 64 * 1024;
+/// The longest start message, in characters: four minutes of speech.
+pub const MAX_START_MESSAGE_CHARS: usize = 4096;
+/// The longest model or voice name, in characters.
+const MAX_NAME_CHARS: usize = 128;
+
+/// Why a configuration cannot be used. It names the field as the sender wrote it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidConfig {
+    /// Longer than [`MAX_CONFIG_BYTES`].
+    #[error("the configuration has {bytes} bytes; at most {MAX_CONFIG_BYTES} are read")]
+    TooLarge {
+        /// The length of the text.
+        bytes: usize,
+    },
+    /// Not JSON, or JSON that is not an object.
+    #[error("the configuration is not a JSON object: {problem}")]
+    NotAnObject {
+        /// What was found, without the text itself.
+        problem: String,
+    },
+    /// One field is wrong.
+    #[error("{field} {problem}")]
+    Field {
+        /// The field's name in the JSON.
+        field: &'static str,
+        /// What it must be.
+        problem: String,
+    },
+}
+
+/// A sampling temperature, 0 to 2.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Temperature(f64);
+
+impl Temperature {
+    /// `None` unless the value is from 0 to 2.
+    pub fn new(value: f64) -> Option<Self> {
+        (0.0..=2.0).contains(&value).then_some(Self(value))
+    }
+
+    /// The number.
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+/// A part of a configuration: what a backend answered, or a tenant's defaults.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CallConfigPatch {
+    /// `systemPrompt`
+    pub system_prompt: Option<String>,
+    /// `model`
+    pub model: Option<String>,
+    /// `voice`
+    pub voice: Option<String>,
+    /// `temperature`
+    pub temperature: Option<Temperature>,
+    /// `startMessage`. Empty: the agent waits for the caller to speak.
+    pub start_message: Option<String>,
+    /// Fields that this version does not know, kept as they came.
+    pub unknown: Map<String, Value>,
+}
+
+impl CallConfigPatch {
+    /// Reads and checks the JSON text.
+    ///
+    /// # Errors
+    /// When it is too large, not an object, or a known field has a wrong type,
+    /// is empty where it may not be, or is out of its range.
+    pub fn parse(json: &[u8]) -> Result<Self, InvalidConfig> {
+        if json.len() > MAX_CONFIG_BYTES {
+            return Err(InvalidConfig::TooLarge { bytes: json.len() });
+        }
+        let value: Value =
+            serde_json::from_slice(json).map_err(|e| InvalidConfig::NotAnObject {
+                problem: format!(
+                    "{:?} error at line {}, column {}",
+                    e.classify(),
+                    e.line(),
+                    e.column()
+                ),
+            })?;
+        Self::from_value(value)
+    }
+
+    /// Checks a JSON value.
+    ///
+    /// # Errors
+    /// As [`CallConfigPatch::parse`].
+    pub fn from_value(value: Value) -> Result<Self, InvalidConfig> {
+        let Value::Object(mut fields) = value else {
+            return Err(InvalidConfig::NotAnObject {
+                problem: format!("it is {}", kind(&value)),
+            });
+        };
+        Ok(Self {
+            system_prompt: take_text(&mut fields, "systemPrompt", 1..=MAX_PROMPT_CHARS)?,
+            model: take_text(&mut fields, "model", 1..=MAX_NAME_CHARS)?,
+            voice: take_text(&mut fields, "voice", 1..=MAX_NAME_CHARS)?,
+            temperature: take_temperature(&mut fields)?,
+            start_message: take_text(&mut fields, "startMessage", 0..=MAX_START_MESSAGE_CHARS)?,
+            unknown: fields,
+        })
+    }
+
+    /// This patch over `base`.
+    pub fn over(self, base: &CallConfig) -> CallConfig {
+        let mut unknown = base.unknown.clone();
+        unknown.extend(self.unknown);
+        CallConfig {
+            system_prompt: self
+                .system_prompt
+                .unwrap_or_else(|| base.system_prompt.clone()),
+            model: self.model.unwrap_or_else(|| base.model.clone()),
+            voice: self.voice.unwrap_or_else(|| base.voice.clone()),
+            temperature: self.temperature.or(base.temperature),
+            start_message: self
+                .start_message
+                .unwrap_or_else(|| base.start_message.clone()),
+            unknown,
+        }
+    }
+}
+
+/// The whole configuration of one call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CallConfig {
+    /// The instructions of the model. Never empty.
+    pub system_prompt: String,
+    /// The vendor's name of the model.
+    pub model: String,
+    /// The vendor's name of the voice.
+    pub voice: String,
+    /// Sent only to models that take it.
+    pub temperature: Option<Temperature>,
+    /// What the agent says first, word for word. Empty: the caller speaks first.
+    pub start_message: String,
+    /// Fields that this version does not know.
+    pub unknown: Map<String, Value>,
+}
+
+impl CallConfig {
+    /// What holds where neither the backend nor the tenant says anything: a
+    /// caller hears a sensible sentence even then.
+    pub fn built_in() -> Self {
+        Self {
+            system_prompt: "You are a friendly, brief telephone assistant. Find out what the \
+                            caller wants, offer to take a message with a name and a number, and \
+                            say that somebody will call back. Never invent facts."
+                .to_owned(),
+            model: "gpt-realtime".to_owned(),
+            voice: "marin".to_owned(),
+            temperature: None,
+            start_message: "Hello, thank you for calling. How can I help you?".to_owned(),
+            unknown: Map::new(),
+        }
+    }
+}
+
+fn take_text(
+    fields: &mut Map<String, Value>,
+    field: &'static str,
+    chars: std::ops::RangeInclusive<usize>,
+) -> Result<Option<String>, InvalidConfig> {
+    let wrong = |problem: String| InvalidConfig::Field { field, problem };
+    match fields.remove(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => {
+            let text = text.trim();
+            let count = text.chars().count();
+            if count < *chars.start() {
+                Err(wrong(
+                    "must not be empty; leave it out to use the tenant's default".to_owned(),
+                ))
+            } else if count > *chars.end() {
+                Err(wrong(format!(
+                    "has {count} characters; at most {} are taken",
+                    chars.end()
+                )))
+            } else if text.contains('\0') {
+                Err(wrong("contains a NUL character".to_owned()))
+            } else {
+                Ok(Some(text.to_owned()))
+            }
+        }
+        Some(other) => Err(wrong(format!("must be a string, not {}", kind(&other)))),
+    }
+}
+
+fn take_temperature(fields: &mut Map<String, Value>) -> Result<Option<Temperature>, InvalidConfig> {
+    let wrong = |problem: String| InvalidConfig::Field {
+        field: "temperature",
+        problem,
+    };
+    match fields.remove("temperature") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Number(number)) => number
+            .as_f64()
+            .and_then(Temperature::new)
+            .map(Some)
+            .ok_or_else(|| wrong(format!("must be from 0 to 2, not {number}"))),
+        Some(other) => Err(wrong(format!("must be a number, not {}", kind(&other)))),
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_left_out_comes_from_the_level_below() {
+        let base = CallConfig::built_in();
+        let patch = CallConfigPatch::parse(br#"{"startMessage":" Hi. ","voice":null}"#).unwrap();
+        let config = patch.over(&base);
+        assert_eq!(config.start_message, "Hi.");
+        assert_eq!(config.voice, base.voice);
+        assert_eq!(config.system_prompt, base.system_prompt);
+    }
+
+    #[test]
+    fn unknown_fields_are_kept() {
+        let patch = CallConfigPatch::parse(br#"{"tools":[1],"later":{"a":1}}"#).unwrap();
+        let config = patch.over(&CallConfig::built_in());
+        assert_eq!(config.unknown["tools"], json!([1]));
+        assert_eq!(config.unknown["later"], json!({"a": 1}));
+    }
+
+    #[test]
+    fn an_empty_start_message_lets_the_caller_speak_first() {
+        let patch = CallConfigPatch::parse(br#"{"startMessage":""}"#).unwrap();
+        assert_eq!(patch.over(&CallConfig::built_in()).start_message, "");
+    }
+
+    #[test]
+    fn an_error_names_the_field_and_what_it_must_be() {
+        for (json, message) in [
+            (
+                r#"{"systemPrompt":"  "}"#,
+                "systemPrompt must not be empty; leave it out to use the tenant's default",
+            ),
+            (
+                r#"{"systemPrompt":7}"#,
+                "systemPrompt must be a string, not a number",
+            ),
+            (
+                r#"{"temperature":"warm"}"#,
+                "temperature must be a number, not a string",
+            ),
+            (
+                r#"{"temperature":2.5}"#,
+                "temperature must be from 0 to 2, not 2.5",
+            ),
+            (r#"{"voice":["a"]}"#, "voice must be a string, not an array"),
+            (
+                "[]",
+                "the configuration is not a JSON object: it is an array",
+            ),
+            (
+                "{",
+                "the configuration is not a JSON object: Eof error at line 1, column 1",
+            ),
+        ] {
+            assert_eq!(
+                CallConfigPatch::parse(json.as_bytes())
+                    .unwrap_err()
+                    .to_string(),
+                message
+            );
+        }
+    }
+
+    #[test]
+    fn an_oversized_text_is_refused_before_it_is_parsed() {
+        let text = vec![b' '; MAX_CONFIG_BYTES + 1];
+        let error = CallConfigPatch::parse(&text).unwrap_err();
+        assert_eq!(
+            error,
+            InvalidConfig::TooLarge {
+                bytes: MAX_CONFIG_BYTES + 1
+            }
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics_and_what_is_accepted_is_within_bounds(text in ".{0,200}") {
+            if let Ok(patch) = CallConfigPatch::parse(text.as_bytes()) {
+                let config = patch.over(&CallConfig::built_in());
+                prop_assert!(!config.system_prompt.is_empty());
+            }
+        }
+
+        #[test]
+        fn only_temperatures_from_0_to_2_exist(value in proptest::num::f64::ANY) {
+            prop_assert_eq!(Temperature::new(value).is_some(), (0.0..=2.0).contains(&value));
+        }
+    }
+}

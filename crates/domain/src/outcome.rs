@@ -1,0 +1,138 @@
+//! What became of a call.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::{CallDirection, CallId, PhoneNumber, TenantId};
+
+/// Which rung of the ladder gave the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConfigSource {
+    /// The backend's answer for this call.
+    Fresh,
+    /// The tenant's default configuration, because the lookup gave nothing.
+    TenantDefault,
+    /// The tenant's default configuration, because the tenant has no backend.
+    NoLookup,
+}
+
+impl ConfigSource {
+    /// For metrics, records and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::TenantDefault => "tenant_default",
+            Self::NoLookup => "no_lookup",
+        }
+    }
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallOutcome {
+    /// The caller hung up after the call was answered.
+    CallerHungUp,
+    /// The caller gave up before the call was answered.
+    CallerGaveUp,
+    /// Our side ended the call on purpose.
+    AgentHungUp,
+    /// The room was closed under the call, by the project's owner or its server.
+    RoomClosed,
+    /// No participant of kind SIP came into the room.
+    NoCaller,
+    /// The model could not be had, or was lost; the caller heard the apology.
+    ModelFailed,
+    /// The room could not be joined.
+    JoinFailed,
+    /// The process was told to stop and the grace period was over.
+    Cut,
+    /// A fault of ours ended the call.
+    Crashed,
+}
+
+impl CallOutcome {
+    /// For metrics, records and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CallerHungUp => "caller_hung_up",
+            Self::CallerGaveUp => "caller_gave_up",
+            Self::AgentHungUp => "agent_hung_up",
+            Self::RoomClosed => "room_closed",
+            Self::NoCaller => "no_caller",
+            Self::ModelFailed => "model_failed",
+            Self::JoinFailed => "join_failed",
+            Self::Cut => "cut",
+            Self::Crashed => "crashed",
+        }
+    }
+
+    /// Whether LiveKit is told that the job succeeded.
+    pub fn is_success(self) -> bool {
+        match self {
+            Self::CallerHungUp | Self::CallerGaveUp | Self::AgentHungUp | Self::RoomClosed => true,
+            Self::NoCaller | Self::ModelFailed | Self::JoinFailed | Self::Cut | Self::Crashed => {
+                false
+            }
+        }
+    }
+}
+
+/// When each step of a call was reached, from the assignment of its job.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CallTimes {
+    /// We were in the room.
+    pub joined: Option<Duration>,
+    /// The configuration was decided.
+    pub configured: Option<Duration>,
+    /// The model's session was configured.
+    pub model_ready: Option<Duration>,
+    /// Our track was published, which answers the phone.
+    pub answered: Option<Duration>,
+    /// `sip.callStatus` became `active`.
+    pub active: Option<Duration>,
+    /// The first of our sound was handed to the track after `active`.
+    pub first_sound: Option<Duration>,
+    /// The call was over.
+    pub ended: Option<Duration>,
+}
+
+/// The record of one call.
+#[derive(Debug, Clone)]
+pub struct CallRecord {
+    /// Identity.
+    pub id: CallId,
+    /// Whose call.
+    pub tenant_id: TenantId,
+    /// LiveKit's id of the job.
+    pub job_id: String,
+    /// The room's name. It can hold a phone number.
+    pub room: String,
+    /// LiveKit's id of the SIP call.
+    pub sip_call_id: Option<String>,
+    /// The trunk.
+    pub trunk_id: Option<String>,
+    /// Who called whom. `None` when no caller was seen.
+    pub direction: Option<CallDirection>,
+    /// The caller's number.
+    pub caller: Option<PhoneNumber>,
+    /// The called number.
+    pub called: Option<PhoneNumber>,
+    /// Which rung gave the configuration. `None` when the call ended before.
+    pub config_source: Option<ConfigSource>,
+    /// Why it was not the first rung.
+    pub fallback_reason: Option<String>,
+    /// The model that was asked for.
+    pub model: Option<String>,
+    /// How it ended.
+    pub outcome: CallOutcome,
+    /// More about a failure.
+    pub detail: Option<String>,
+    /// When the job was assigned.
+    pub started_at: DateTime<Utc>,
+    /// The steps, from `started_at`.
+    pub times: CallTimes,
+}

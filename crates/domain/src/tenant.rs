@@ -1,0 +1,448 @@
+//! A tenant: one LiveKit project and how its calls are run.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use url::Url;
+
+use crate::{
+    AgentName, CallConfig, CallConfigPatch, Deployment, TenantId, TenantSlug, TenantVersion,
+    same_secret,
+};
+
+/// The agent name of a tenant that names none.
+pub const DEFAULT_AGENT_NAME: &str = "pstn-voice-agent";
+
+/// The longest secret or key that is taken, in bytes.
+const MAX_SECRET_BYTES: usize = 4096;
+
+/// A LiveKit project: where it is and how to prove that we may use it.
+#[derive(Debug, Clone)]
+pub struct LiveKitProject {
+    /// `ws`, `wss`, `http` or `https`, with or without a path.
+    pub url: Url,
+    /// The API key's public half.
+    pub api_key: String,
+    /// The API key's secret half.
+    pub api_secret: SecretString,
+}
+
+/// How a call's configuration is asked for.
+#[derive(Debug, Clone)]
+pub struct LookupSettings {
+    /// Where `POST` goes.
+    pub url: Url,
+    /// Sent as `Authorization: Bearer …`.
+    pub bearer: Option<SecretString>,
+    /// From the request's start to the last byte of the answer.
+    pub deadline: Duration,
+}
+
+/// Which wire a model's vendor speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProviderKind {
+    /// OpenAI Realtime (GA), and every server of that wire.
+    OpenAi,
+}
+
+impl ProviderKind {
+    /// As it is written in the database and in configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OpenAi => "openai",
+        }
+    }
+}
+
+/// Where the model is.
+#[derive(Debug, Clone)]
+pub struct ProviderSettings {
+    /// The wire.
+    pub kind: ProviderKind,
+    /// For instance `wss://api.openai.com/v1`. `None`: the process's default.
+    pub base_url: Option<Url>,
+    /// `None`: the process's default.
+    pub api_key: Option<SecretString>,
+}
+
+/// What a tenant may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Calls at the same time on one replica. `None`: as many as the process takes.
+    pub max_calls: Option<NonZeroU32>,
+}
+
+/// A tenant that can be run.
+#[derive(Debug, Clone)]
+pub struct Tenant {
+    /// Identity.
+    pub id: TenantId,
+    /// Name for people.
+    pub slug: TenantSlug,
+    /// Version of the row that this was read from.
+    pub version: TenantVersion,
+    /// A disabled tenant keeps its row and takes no calls.
+    pub enabled: bool,
+    /// The LiveKit project.
+    pub project: LiveKitProject,
+    /// The name that dispatch rules ask for.
+    pub agent_name: AgentName,
+    /// The rest of the routing key.
+    pub deployment: Option<Deployment>,
+    /// `None`: every call runs with `default_config`.
+    pub lookup: Option<LookupSettings>,
+    /// How long the phone may ring before the best rung that is ready is taken.
+    pub answer_deadline: Duration,
+    /// What a call runs with when the lookup gives nothing.
+    pub default_config: CallConfig,
+    /// The model.
+    pub provider: ProviderSettings,
+    /// What the tenant may use.
+    pub limits: Limits,
+}
+
+impl Tenant {
+    /// Whether a worker registered for `self` serves `other` as well. When not,
+    /// a new registration is needed; every other change applies in place.
+    pub fn same_registration(&self, other: &Self) -> bool {
+        self.project.url == other.project.url
+            && self.project.api_key == other.project.api_key
+            && same_secret(&self.project.api_secret, &other.project.api_secret)
+            && self.agent_name == other.agent_name
+            && self.deployment == other.deployment
+    }
+}
+
+/// The fields of a tenant as they come from outside, unchecked.
+#[derive(Debug, Clone)]
+pub struct TenantFields {
+    /// Identity.
+    pub id: TenantId,
+    /// Name for people.
+    pub slug: String,
+    /// Version of the row.
+    pub version: TenantVersion,
+    /// Whether calls are taken.
+    pub enabled: bool,
+    /// `ws(s)://` or `http(s)://`.
+    pub livekit_url: String,
+    /// The API key.
+    pub livekit_api_key: String,
+    /// The API secret.
+    pub livekit_api_secret: SecretString,
+    /// The name that dispatch rules ask for.
+    pub agent_name: String,
+    /// The rest of the routing key.
+    pub deployment: Option<String>,
+    /// Where the configuration is asked for.
+    pub call_config_url: Option<String>,
+    /// Its bearer token.
+    pub call_config_bearer: Option<SecretString>,
+    /// Its deadline, in milliseconds.
+    pub call_config_deadline_ms: i32,
+    /// How long the phone may ring, in milliseconds.
+    pub answer_deadline_ms: i32,
+    /// A [`CallConfigPatch`] as JSON.
+    pub default_config: Value,
+    /// Which wire.
+    pub provider: String,
+    /// Where the model is.
+    pub provider_base_url: Option<String>,
+    /// The model's key.
+    pub provider_api_key: Option<SecretString>,
+    /// Calls at the same time.
+    pub max_calls: Option<i32>,
+}
+
+/// A tenant that cannot be run, with everything that is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .problems.join("; "))]
+pub struct InvalidTenant {
+    /// One text per wrong field, each beginning with the field's name.
+    pub problems: Vec<String>,
+}
+
+impl TryFrom<TenantFields> for Tenant {
+    type Error = InvalidTenant;
+
+    fn try_from(fields: TenantFields) -> Result<Self, InvalidTenant> {
+        let mut check = Check::default();
+        let slug = check.name::<TenantSlug>(&fields.slug);
+        let url = check.url(
+            "livekit_url",
+            &fields.livekit_url,
+            &["wss", "ws", "https", "http"],
+        );
+        check.key("livekit_api_key", &fields.livekit_api_key);
+        check.key(
+            "livekit_api_secret",
+            fields.livekit_api_secret.expose_secret(),
+        );
+        let agent_name = check.name::<AgentName>(&fields.agent_name);
+        let deployment = fields
+            .deployment
+            .as_deref()
+            .filter(|d| !d.is_empty())
+            .map(|d| check.name::<Deployment>(d));
+        let lookup_url = fields
+            .call_config_url
+            .as_deref()
+            .map(|u| check.url("call_config_url", u, &["https", "http"]));
+        if let Some(bearer) = &fields.call_config_bearer {
+            check.key("call_config_bearer", bearer.expose_secret());
+        }
+        let deadline = check.millis(
+            "call_config_deadline_ms",
+            fields.call_config_deadline_ms,
+            100..=30_000,
+        );
+        let answer_deadline = check.millis(
+            "answer_deadline_ms",
+            fields.answer_deadline_ms,
+            500..=60_000,
+        );
+        let default_config = check.config(fields.default_config);
+        let provider = check.provider(&fields.provider);
+        let base_url = fields
+            .provider_base_url
+            .as_deref()
+            .map(|u| check.url("provider_base_url", u, &["wss", "ws", "https", "http"]));
+        if let Some(key) = &fields.provider_api_key {
+            check.key("provider_api_key", key.expose_secret());
+        }
+        let max_calls = fields.max_calls.map(|n| check.count("max_calls", n));
+
+        check.finish(|| {
+            Some(Self {
+                id: fields.id,
+                slug: slug?,
+                version: fields.version,
+                enabled: fields.enabled,
+                project: LiveKitProject {
+                    url: url?,
+                    api_key: fields.livekit_api_key,
+                    api_secret: fields.livekit_api_secret,
+                },
+                agent_name: agent_name?,
+                deployment: flat(deployment)?,
+                lookup: flat(lookup_url)?.map(|url| LookupSettings {
+                    url,
+                    bearer: fields.call_config_bearer,
+                    deadline,
+                }),
+                answer_deadline,
+                default_config: default_config?,
+                provider: ProviderSettings {
+                    kind: provider?,
+                    base_url: flat(base_url)?,
+                    api_key: fields.provider_api_key,
+                },
+                limits: Limits {
+                    max_calls: flat(max_calls)?,
+                },
+            })
+        })
+    }
+}
+
+/// An absent field is fine (`Some(None)`), a present and wrong one is not (`None`).
+fn flat<T>(field: Option<Option<T>>) -> Option<Option<T>> {
+    match field {
+        None => Some(None),
+        Some(inner) => inner.map(Some),
+    }
+}
+
+/// Collects everything that is wrong, so that it can be mended in one go.
+#[derive(Default)]
+struct Check {
+    problems: Vec<String>,
+}
+
+impl Check {
+    fn name<T: std::str::FromStr<Err = crate::InvalidName>>(&mut self, text: &str) -> Option<T> {
+        text.parse()
+            .map_err(|e: crate::InvalidName| self.problems.push(e.to_string()))
+            .ok()
+    }
+
+    /// The text is not repeated: a URL can hold a password.
+    fn url(&mut self, field: &str, text: &str, schemes: &[&str]) -> Option<Url> {
+        let parsed = Url::parse(text.trim())
+            .ok()
+            .filter(|url| schemes.contains(&url.scheme()) && url.has_host());
+        match parsed {
+            Some(url) if url.username().is_empty() && url.password().is_none() => Some(url),
+            Some(_) => {
+                self.problems
+                    .push(format!("{field} must not hold a user name or password"));
+                None
+            }
+            None => {
+                self.problems.push(format!(
+                    "{field} must be an absolute URL with one of the schemes {}",
+                    schemes.join(", ")
+                ));
+                None
+            }
+        }
+    }
+
+    fn key(&mut self, field: &str, text: &str) {
+        let printable = text.bytes().all(|b| b.is_ascii_graphic());
+        if text.is_empty() || text.len() > MAX_SECRET_BYTES || !printable {
+            self.problems.push(format!(
+                "{field} must be 1 to {MAX_SECRET_BYTES} visible ASCII characters without blanks"
+            ));
+        }
+    }
+
+    fn millis(
+        &mut self,
+        field: &str,
+        value: i32,
+        range: std::ops::RangeInclusive<i32>,
+    ) -> Duration {
+        if !range.contains(&value) {
+            self.problems.push(format!(
+                "{field} must be from {} to {}, not {value}",
+                range.start(),
+                range.end()
+            ));
+        }
+        Duration::from_millis(u64::try_from(value).unwrap_or(0))
+    }
+
+    fn config(&mut self, value: Value) -> Option<CallConfig> {
+        CallConfigPatch::from_value(value)
+            .map(|patch| patch.over(&CallConfig::built_in()))
+            .map_err(|e| self.problems.push(format!("default_config: {e}")))
+            .ok()
+    }
+
+    fn provider(&mut self, text: &str) -> Option<ProviderKind> {
+        if text == ProviderKind::OpenAi.as_str() {
+            return Some(ProviderKind::OpenAi);
+        }
+        self.problems.push("provider must be openai".to_owned());
+        None
+    }
+
+    fn count(&mut self, field: &str, value: i32) -> Option<NonZeroU32> {
+        let count = u32::try_from(value).ok().and_then(NonZeroU32::new);
+        if count.is_none() {
+            self.problems
+                .push(format!("{field} must be 1 or more, not {value}"));
+        }
+        count
+    }
+
+    fn finish(self, build: impl FnOnce() -> Option<Tenant>) -> Result<Tenant, InvalidTenant> {
+        if !self.problems.is_empty() {
+            return Err(InvalidTenant {
+                problems: self.problems,
+            });
+        }
+        build().ok_or_else(|| InvalidTenant {
+            problems: vec!["a field is missing".to_owned()],
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn fields() -> TenantFields {
+        TenantFields {
+            id: TenantId(uuid::Uuid::nil()),
+            slug: "acme".into(),
+            version: TenantVersion(1),
+            enabled: true,
+            livekit_url: "wss://acme.livekit.cloud".into(),
+            livekit_api_key: "APIabc".into(),
+            livekit_api_secret: "s3cr3t-of-acme".into(),
+            agent_name: DEFAULT_AGENT_NAME.into(),
+            deployment: None,
+            call_config_url: Some("https://acme.example/call-config".into()),
+            call_config_bearer: None,
+            call_config_deadline_ms: 4000,
+            answer_deadline_ms: 6000,
+            default_config: json!({"startMessage": "Acme here."}),
+            provider: "openai".into(),
+            provider_base_url: None,
+            provider_api_key: None,
+            max_calls: None,
+        }
+    }
+
+    #[test]
+    fn a_valid_row_becomes_a_tenant() {
+        let tenant = Tenant::try_from(fields()).unwrap();
+        assert_eq!(tenant.default_config.start_message, "Acme here.");
+        assert_eq!(tenant.lookup.unwrap().deadline, Duration::from_secs(4));
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_said_at_once() {
+        let mut wrong = fields();
+        wrong.slug = "Acme Inc".into();
+        wrong.livekit_url = "ftp://acme".into();
+        wrong.livekit_api_secret = "".into();
+        wrong.max_calls = Some(0);
+        wrong.default_config = json!({"voice": 3});
+        let error = Tenant::try_from(wrong).unwrap_err();
+        let starts: Vec<&str> = error
+            .problems
+            .iter()
+            .map(|p| p.split(' ').next().unwrap())
+            .collect();
+        assert_eq!(
+            starts,
+            [
+                "slug",
+                "livekit_url",
+                "livekit_api_secret",
+                "default_config:",
+                "max_calls"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_refused_and_not_repeated() {
+        let mut wrong = fields();
+        wrong.call_config_url = Some("https://user:hunter2@acme.example/".into());
+        let text = Tenant::try_from(wrong).unwrap_err().to_string();
+        assert!(text.starts_with("call_config_url must not hold"));
+        assert!(!text.contains("hunter2"));
+    }
+
+    #[test]
+    fn neither_debug_nor_an_error_shows_a_secret() {
+        let tenant = Tenant::try_from(fields()).unwrap();
+        assert!(!format!("{tenant:?} {:?}", fields()).contains("s3cr3t"));
+    }
+
+    #[test]
+    fn only_what_the_server_sees_asks_for_a_new_registration() {
+        let tenant = Tenant::try_from(fields()).unwrap();
+        let mut other = fields();
+        other.default_config = json!({"startMessage": "New."});
+        other.max_calls = Some(3);
+        assert!(tenant.same_registration(&Tenant::try_from(other).unwrap()));
+        for change in [
+            |f: &mut TenantFields| f.livekit_api_secret = "another".into(),
+            |f: &mut TenantFields| f.livekit_url = "wss://b.example".into(),
+            |f: &mut TenantFields| f.agent_name = "b".into(),
+            |f: &mut TenantFields| f.deployment = Some("blue".into()),
+        ] {
+            let mut other = fields();
+            change(&mut other);
+            assert!(!tenant.same_registration(&Tenant::try_from(other).unwrap()));
+        }
+    }
+}
