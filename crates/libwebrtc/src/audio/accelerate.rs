@@ -1,0 +1,166 @@
+//! Makes sound shorter without a click: takes out one period of what repeats. Pure.
+
+use super::format::Format;
+
+/// The shortest and the longest piece that is taken out: the pitch periods of voices, 80 to
+/// 400 Hz.
+const MIN_PIECE_US: usize = 2_500;
+const MAX_PIECE_US: usize = 12_500;
+
+/// Over how much sound two places are compared.
+const COMPARE_US: usize = 7_500;
+
+/// How alike two places must be, 0 to 1, for the cut not to be heard.
+const ALIKE: f32 = 0.85;
+
+/// Mean square below which a cut is not heard whatever it joins: -55 dBov.
+const QUIET: f32 = 32_768.0 * 32_768.0 * 3.2e-6;
+
+/// Whether to cut where it would be heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Urgency {
+    /// Only where nobody notices.
+    Gentle,
+    /// At the best place there is.
+    Insistent,
+}
+
+/// How much sound [`accelerate`] wants to see, in milliseconds.
+pub(crate) const WANTED_MS: usize = 25;
+
+/// Takes a piece out of the beginning of `pcm[start..]`; answers how many samples.
+pub(crate) fn accelerate(
+    format: Format,
+    pcm: &mut Vec<i16>,
+    start: usize,
+    urgency: Urgency,
+) -> usize {
+    let channels = format.channels();
+    let frames = |us: usize| format.hz() as usize * us / 1_000_000;
+    let (min, max, compare) = (
+        frames(MIN_PIECE_US),
+        frames(MAX_PIECE_US),
+        frames(COMPARE_US),
+    );
+    let sound = &pcm[start..];
+    if sound.len() / channels < 2 * max || sound.len() / channels < max + compare {
+        return 0;
+    }
+    let at = |frame: usize| f32::from(sound[frame * channels]);
+    let energy: f32 = (0..max + compare).map(|i| at(i) * at(i)).sum::<f32>();
+    let quiet = energy / (max + compare) as f32 <= QUIET;
+    let (piece, likeness) = if quiet {
+        (max, 1.0)
+    } else {
+        best_piece(at, min, max, compare)
+    };
+    if likeness < ALIKE && urgency == Urgency::Gentle {
+        return 0;
+    }
+    // Fade from the first piece into the second, then leave the first out.
+    let removed = piece * channels;
+    for frame in 0..piece {
+        let weight = (frame + 1) as f32 / (piece + 1) as f32;
+        for channel in 0..channels {
+            let first = start + frame * channels + channel;
+            let second = first + removed;
+            let mixed = f32::from(pcm[first]) * (1.0 - weight) + f32::from(pcm[second]) * weight;
+            pcm[second] = mixed.round() as i16;
+        }
+    }
+    pcm.drain(start..start + removed);
+    removed
+}
+
+/// The distance at which the sound is most like itself, and how alike.
+fn best_piece(at: impl Fn(usize) -> f32, min: usize, max: usize, compare: usize) -> (usize, f32) {
+    let mut best = (max, 0.0f32);
+    let here: f32 = (0..compare).map(|i| at(i) * at(i)).sum();
+    for piece in min..=max {
+        let (mut product, mut there) = (0.0f32, 0.0f32);
+        for i in 0..compare {
+            product += at(i) * at(i + piece);
+            there += at(i + piece) * at(i + piece);
+        }
+        let likeness = product / (here * there).sqrt().max(1.0);
+        if likeness > best.1 {
+            best = (piece, likeness);
+        }
+    }
+    best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tone(format: Format, hz: f32, ms: usize) -> Vec<i16> {
+        (0..format.samples(ms) / format.channels())
+            .flat_map(|i| {
+                let value = (i as f32 / format.hz() as f32 * hz * 6.2832).sin() * 8000.0;
+                vec![value as i16; format.channels()]
+            })
+            .collect()
+    }
+
+    fn largest_jump(pcm: &[i16], channels: usize) -> i32 {
+        let pairs = pcm.iter().zip(&pcm[channels..]);
+        pairs
+            .map(|(a, b)| (i32::from(*b) - i32::from(*a)).abs())
+            .max()
+            .unwrap()
+    }
+
+    #[test]
+    fn a_tone_loses_whole_periods_and_does_not_click() {
+        for (hz, channels) in [(8_000, 1), (24_000, 1), (48_000, 2)] {
+            let format = Format::exact(hz, channels).unwrap();
+            let mut pcm = tone(format, 200.0, 40);
+            let (length, jump) = (pcm.len(), largest_jump(&pcm, format.channels()));
+            let removed = accelerate(format, &mut pcm, 0, Urgency::Gentle);
+            assert_eq!(pcm.len(), length - removed);
+            let period = hz as usize / 200 * channels as usize;
+            assert!(removed > 0 && removed % period == 0, "{removed}");
+            assert!(largest_jump(&pcm, format.channels()) <= jump + 60);
+        }
+    }
+
+    #[test]
+    fn silence_loses_the_longest_piece() {
+        let format = Format::exact(16_000, 1).unwrap();
+        let mut pcm = vec![0; 640];
+        assert_eq!(accelerate(format, &mut pcm, 0, Urgency::Gentle), 200);
+    }
+
+    #[test]
+    fn noise_is_cut_only_when_it_must_be() {
+        let format = Format::exact(16_000, 1).unwrap();
+        let mut state = 1u32;
+        let noise: Vec<i16> = (0..640)
+            .map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 18) as i16 - 8192
+            })
+            .collect();
+        let mut pcm = noise.clone();
+        assert_eq!(accelerate(format, &mut pcm, 0, Urgency::Gentle), 0);
+        assert_eq!(pcm, noise);
+        assert!(accelerate(format, &mut pcm, 0, Urgency::Insistent) > 0);
+    }
+
+    #[test]
+    fn what_lies_before_the_start_is_not_touched() {
+        let format = Format::exact(8_000, 1).unwrap();
+        let mut pcm = vec![7; 80];
+        pcm.extend(tone(format, 200.0, 40));
+        assert!(accelerate(format, &mut pcm, 80, Urgency::Gentle) > 0);
+        assert_eq!(pcm[..80], [7; 80]);
+    }
+
+    #[test]
+    fn too_little_sound_is_left_alone() {
+        let format = Format::exact(8_000, 1).unwrap();
+        let mut pcm = tone(format, 200.0, 20);
+        assert_eq!(accelerate(format, &mut pcm, 0, Urgency::Insistent), 0);
+    }
+}

@@ -1,0 +1,327 @@
+//! Puts packets back in order and decides what to play next. Sans-IO.
+//!
+//! The policy: a packet is played when it is due (see [`super::delay`]), in order. What is
+//! missing then is recovered from its successor where that is there, else concealed. With
+//! nothing to play, what was heard last is stretched for a while; what comes after that starts
+//! afresh. Nothing that has come is thrown away for being late unless its place was filled.
+
+use std::collections::VecDeque;
+
+use super::{
+    delay::DelayEstimator,
+    format::{PACKET_TICKS, TICKS_PER_MS},
+    send::SUPPRESSED_BYTES,
+};
+
+/// Packets that are held: two seconds, what a network that stalled lets loose at once. Beyond,
+/// the oldest go.
+const MAX_PACKETS: usize = 100;
+
+/// A stream that jumps by more packets than this, or by more time, is another one: a sender
+/// restarted. Half a minute of either.
+const MAX_JUMP_PACKETS: i64 = 1500;
+const MAX_JUMP_TICKS: i64 = 30_000 * TICKS_PER_MS;
+
+/// A hole longer than this is jumped over: concealment has faded by then.
+const MAX_CONCEALED_HOLE: i64 = 120 * TICKS_PER_MS;
+
+/// How long the last sound is stretched while nothing comes. libopus fades out in some 100 ms.
+const MAX_STRETCH: i64 = 100 * TICKS_PER_MS;
+
+/// The same after a packet that announced silence: the sender comes back every 400 ms, and until
+/// then libopus makes comfort noise.
+const MAX_COMFORT: i64 = 1_000 * TICKS_PER_MS;
+
+/// Sound that is later than this is not caught up with by playing faster, but dropped.
+const MAX_LAG: i64 = 1_000 * TICKS_PER_MS;
+
+/// Audio in one packet, in ticks. Source: RFC 6716, section 3.2.5.
+const MAX_TICKS: u32 = 120 * TICKS_PER_MS as u32;
+
+/// The pieces in which sound is stretched: what a reader takes at once.
+const STRETCH_TICKS: u32 = 10 * TICKS_PER_MS as u32;
+
+/// A packet in its place.
+#[derive(Debug)]
+pub(crate) struct Packet {
+    seq: i64,
+    timestamp: i64,
+    /// How long it sounds.
+    pub(crate) ticks: u32,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// What became of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Insertion {
+    Queued,
+    /// Queued, and everything before it forgotten: the stream began anew.
+    Restarted,
+    Duplicate,
+    /// Its place has been played.
+    Late,
+    /// Not an Opus packet.
+    Invalid,
+}
+
+/// What to play next.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Decode this; give it back with [`JitterBuffer::recycle`].
+    Play(Packet),
+    /// So much was lost: recover it from what [`JitterBuffer::front`] says about it.
+    Recover(u32),
+    /// So much was lost and nothing tells of it.
+    Conceal(u32),
+    /// Nothing is there yet: make the last sound last so much longer.
+    Stretch(u32),
+    /// Silence.
+    Idle,
+}
+
+/// The packets of one stream on their way to the decoder. All times are media ticks.
+#[derive(Debug)]
+pub(crate) struct JitterBuffer {
+    packets: VecDeque<Packet>,
+    /// Payloads to be used again.
+    spare: Vec<Vec<u8>>,
+    delay: DelayEstimator,
+    /// The newest packet that came.
+    newest: Option<(i64, i64)>,
+    /// What to play next; `None` before the first packet.
+    next: Option<(i64, i64)>,
+    playing: bool,
+    /// For how long the last sound has been stretched.
+    stretched: i64,
+    /// The last packet announced silence.
+    comfort: bool,
+    /// Duration of the last packet.
+    last_ticks: u32,
+}
+
+impl JitterBuffer {
+    pub(crate) fn new() -> Self {
+        Self {
+            packets: VecDeque::new(),
+            spare: Vec::new(),
+            delay: DelayEstimator::new(),
+            newest: None,
+            next: None,
+            playing: false,
+            stretched: 0,
+            comfort: false,
+            last_ticks: PACKET_TICKS,
+        }
+    }
+
+    /// A packet of the stream came. `seq` and `timestamp` are as on the wire.
+    pub(crate) fn insert(
+        &mut self,
+        now: i64,
+        seq: u16,
+        timestamp: u32,
+        payload: &[u8],
+    ) -> Insertion {
+        let Some(ticks) = packet_ticks(payload) else {
+            return Insertion::Invalid;
+        };
+        let (mut seq, mut timestamp) = self.unwrap(seq, timestamp);
+        let restarted = self.newest.is_some_and(|(newest_seq, newest_timestamp)| {
+            (seq - newest_seq).abs() > MAX_JUMP_PACKETS
+                || (timestamp - newest_timestamp).abs() > MAX_JUMP_TICKS
+        });
+        if restarted {
+            self.restart();
+            (seq, timestamp) = (seq & 0xFFFF, timestamp & 0xFFFF_FFFF);
+        }
+        if self.next.is_some_and(|(next, _)| seq < next) {
+            self.delay.observe(now, timestamp);
+            return Insertion::Late;
+        }
+        let place = self.packets.partition_point(|packet| packet.seq < seq);
+        if self
+            .packets
+            .get(place)
+            .is_some_and(|packet| packet.seq == seq)
+        {
+            return Insertion::Duplicate;
+        }
+        self.delay.observe(now, timestamp);
+        if self.newest.is_none_or(|(newest, _)| seq > newest) {
+            self.newest = Some((seq, timestamp));
+        }
+        let mut stored = self.spare.pop().unwrap_or_default();
+        stored.clear();
+        stored.extend_from_slice(payload);
+        self.packets.insert(
+            place,
+            Packet {
+                seq,
+                timestamp,
+                ticks,
+                payload: stored,
+            },
+        );
+        if self.packets.len() > MAX_PACKETS
+            && let Some(oldest) = self.packets.pop_front()
+        {
+            self.skip_over(oldest);
+        }
+        if restarted {
+            Insertion::Restarted
+        } else {
+            Insertion::Queued
+        }
+    }
+
+    /// Another stream takes this one's place.
+    pub(crate) fn restart(&mut self) {
+        while let Some(packet) = self.packets.pop_front() {
+            self.recycle(packet);
+        }
+        self.delay = DelayEstimator::new();
+        self.newest = None;
+        self.next = None;
+        self.playing = false;
+        self.stretched = 0;
+        self.comfort = false;
+    }
+
+    /// What to play now.
+    pub(crate) fn next(&mut self, now: i64) -> Step {
+        self.drop_hopelessly_late(now);
+        let Some(front) = self.packets.front() else {
+            return self.stretch();
+        };
+        let (seq, timestamp, ticks) = (front.seq, front.timestamp, front.ticks);
+        let is_due = now >= self.delay.due(timestamp);
+        let Some((next_seq, next_timestamp)) = self.next.filter(|_| self.playing) else {
+            return if is_due { self.play() } else { Step::Idle };
+        };
+        if seq == next_seq {
+            // A hole in time without a lost packet is silence that was not sent.
+            let follows = timestamp <= next_timestamp;
+            return if follows || is_due {
+                self.play()
+            } else {
+                self.stretch()
+            };
+        }
+        // What was stretched while nothing came has filled a part of the hole.
+        let next_timestamp = next_timestamp + std::mem::take(&mut self.stretched);
+        self.next = Some((next_seq, next_timestamp));
+        let hole = timestamp - next_timestamp;
+        if hole <= 0 {
+            return self.play();
+        }
+        if hole > MAX_CONCEALED_HOLE {
+            return if is_due { self.play() } else { self.stretch() };
+        }
+        if now < self.delay.due(next_timestamp) {
+            return self.stretch();
+        }
+        if seq == next_seq + 1 && hole <= i64::from(ticks) {
+            self.next = Some((seq, timestamp));
+            return Step::Recover(hole as u32);
+        }
+        let lost = i64::from(self.last_ticks).min(hole);
+        self.next = Some((next_seq + 1, next_timestamp + lost));
+        Step::Conceal(lost as u32)
+    }
+
+    /// The packet that follows a [`Step::Recover`].
+    pub(crate) fn front(&self) -> Option<&Packet> {
+        self.packets.front()
+    }
+
+    /// How much later than due the next packet is, if it follows what was played without a hole.
+    pub(crate) fn lag(&self, now: i64) -> Option<i64> {
+        let front = self.packets.front()?;
+        let (seq, timestamp) = self.next?;
+        let follows = self.playing && front.seq == seq && front.timestamp <= timestamp;
+        follows.then(|| now - self.delay.due(front.timestamp))
+    }
+
+    /// For how long packets are held on purpose, in ticks.
+    pub(crate) fn target(&self) -> i64 {
+        self.delay.target()
+    }
+
+    pub(crate) fn recycle(&mut self, packet: Packet) {
+        if self.spare.len() < MAX_PACKETS {
+            self.spare.push(packet.payload);
+        }
+    }
+
+    fn play(&mut self) -> Step {
+        let Some(packet) = self.packets.pop_front() else {
+            return self.stretch();
+        };
+        self.next = Some((packet.seq + 1, packet.timestamp + i64::from(packet.ticks)));
+        self.playing = true;
+        self.stretched = 0;
+        self.comfort = packet.payload.len() <= SUPPRESSED_BYTES;
+        self.last_ticks = packet.ticks;
+        Step::Play(packet)
+    }
+
+    fn stretch(&mut self) -> Step {
+        let limit = if self.comfort {
+            MAX_COMFORT
+        } else {
+            MAX_STRETCH
+        };
+        if !self.playing || self.stretched >= limit {
+            self.playing = false;
+            return Step::Idle;
+        }
+        self.stretched += i64::from(STRETCH_TICKS);
+        Step::Stretch(STRETCH_TICKS)
+    }
+
+    /// After a stall of the network: what cannot be caught up with is not played.
+    fn drop_hopelessly_late(&mut self, now: i64) {
+        while self.packets.len() > 1
+            && self
+                .packets
+                .front()
+                .is_some_and(|p| now - self.delay.due(p.timestamp) > MAX_LAG)
+        {
+            let Some(packet) = self.packets.pop_front() else {
+                return;
+            };
+            self.skip_over(packet);
+        }
+    }
+
+    fn skip_over(&mut self, packet: Packet) {
+        self.next = Some((packet.seq + 1, packet.timestamp + i64::from(packet.ticks)));
+        self.recycle(packet);
+    }
+
+    /// Makes numbers that do not wrap of those on the wire, near the newest.
+    fn unwrap(&self, seq: u16, timestamp: u32) -> (i64, i64) {
+        let Some((newest_seq, newest_timestamp)) = self.newest else {
+            return (i64::from(seq), i64::from(timestamp));
+        };
+        let seq_step = seq.wrapping_sub(newest_seq as u16).cast_signed();
+        let timestamp_step = timestamp
+            .wrapping_sub(newest_timestamp as u32)
+            .cast_signed();
+        (
+            newest_seq + i64::from(seq_step),
+            newest_timestamp + i64::from(timestamp_step),
+        )
+    }
+}
+
+/// How long a packet sounds; `None` where it is not an Opus packet.
+fn packet_ticks(payload: &[u8]) -> Option<u32> {
+    if payload.is_empty() {
+        return None;
+    }
+    let ticks = opusic_c::utils::get_nb_samples(payload, opusic_c::SampleRate::Hz48000).ok()?;
+    u32::try_from(ticks)
+        .ok()
+        .filter(|ticks| (1..=MAX_TICKS).contains(ticks))
+}

@@ -1,0 +1,27 @@
+//! Audio: from the application's PCM to Opus packets, and back.
+//!
+//! Sending: [`SourceHandle`] (the application's queue) → [`SendPipeline`] (pace, Opus, level).
+//! Receiving: [`ReceiveTrack`] → one [`playout::Playout`] for each attached stream (jitter buffer,
+//! Opus, concealment) → [`StreamHandle`] (the application's queue).
+//!
+//! Everything that decides is sans-IO and takes the time as an argument. The connection's driver
+//! owns the timers: it polls the pipelines and ticks the tracks, each of which says when next.
+
+mod accelerate;
+mod decoder;
+mod delay;
+mod encoder;
+mod format;
+mod jitter;
+mod level;
+mod pacer;
+mod playout;
+mod queue;
+mod receive;
+mod send;
+mod source;
+mod source_queue;
+
+pub(crate) use receive::{ReceiveStats, ReceiveTrack, StreamHandle};
+pub(crate) use send::{EncodedFrame, SendPipeline};
+pub(crate) use source::SourceHandle;

@@ -1,0 +1,278 @@
+//! A received track: packets come in from the driver, and every attached stream gets its own
+//! player. Without a stream nothing is kept or decoded.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::{
+    format::{API_FRAME_MS, Format, PACKET},
+    playout::{Playout, PlayoutStats},
+    queue::FrameQueue,
+};
+use crate::audio_frame::AudioFrame;
+
+/// How much a frame at the API sounds.
+const FRAME: Duration = Duration::from_millis(API_FRAME_MS as u64);
+
+/// A reader that holds fewer frames than this gets them one by one, not two at a time.
+const ROOMY_QUEUE: usize = 4;
+
+/// Frames that a late tick hands out at most: 100 ms. A reader's default queue holds no more.
+const MAX_FRAMES_AT_ONCE: u32 = 10;
+
+/// Counters of a received track. They only grow, but for the target.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct ReceiveStats {
+    /// Packets that came, whether or not anybody listened.
+    pub(crate) packets: u64,
+    /// Their payload.
+    pub(crate) bytes: u64,
+    /// Of the stream that was attached first.
+    pub(crate) playout: PlayoutStats,
+}
+
+/// Where the packets of a remote track go. Clones are the same track.
+#[derive(Clone)]
+pub(crate) struct ReceiveTrack {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    streams: Mutex<Streams>,
+    /// Told when the first stream attaches: there are ticks to be made.
+    wake: Arc<Notify>,
+    enabled: AtomicBool,
+    packets: AtomicU64,
+    bytes: AtomicU64,
+}
+
+#[derive(Default)]
+struct Streams {
+    attached: Vec<Arc<Stream>>,
+    /// Up to when frames have been handed out; `None` while there is no stream.
+    clock: Option<Instant>,
+    ended: bool,
+}
+
+struct Stream {
+    playout: Mutex<Playout>,
+    frames: FrameQueue,
+}
+
+impl ReceiveTrack {
+    /// `wake` is told when [`next_tick`](Self::next_tick) turns from `None` to a time.
+    pub(crate) fn new(wake: Arc<Notify>) -> Self {
+        let shared = Shared {
+            streams: Mutex::default(),
+            wake,
+            enabled: AtomicBool::new(true),
+            packets: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// An Opus packet came. Never blocks; forgets it where nobody listens.
+    pub(crate) fn push_rtp(
+        &self,
+        now: Instant,
+        seq: u16,
+        timestamp: u32,
+        ssrc: u32,
+        payload: &[u8],
+    ) {
+        self.shared.packets.fetch_add(1, Ordering::Relaxed);
+        self.shared
+            .bytes
+            .fetch_add(payload.len() as u64, Ordering::Relaxed);
+        for stream in &self.shared.streams.lock().attached {
+            stream
+                .playout
+                .lock()
+                .insert(now, ssrc, seq, timestamp, payload);
+        }
+    }
+
+    /// Hands out the frames that are due. Decodes, so not to be called under a lock that
+    /// others wait for.
+    pub(crate) fn tick(&self, now: Instant) {
+        let (frames, streams) = {
+            let mut streams = self.shared.streams.lock();
+            let Some(clock) = &mut streams.clock else {
+                return;
+            };
+            let due = now.saturating_duration_since(*clock).as_millis() / FRAME.as_millis();
+            let due = u32::try_from(due).unwrap_or(u32::MAX);
+            if due == 0 {
+                return;
+            }
+            if due > MAX_FRAMES_AT_ONCE {
+                *clock = now;
+            } else {
+                *clock += FRAME * due;
+            }
+            (due.min(MAX_FRAMES_AT_ONCE), streams.attached.clone())
+        };
+        let enabled = self.shared.enabled.load(Ordering::Relaxed);
+        for stream in streams {
+            stream.play(now, frames, enabled);
+        }
+    }
+
+    /// When to tick next; `None` while no stream is attached.
+    pub(crate) fn next_tick(&self) -> Option<Instant> {
+        let streams = self.shared.streams.lock();
+        let clock = streams.clock?;
+        let roomy = streams
+            .attached
+            .iter()
+            .all(|s| s.frames.capacity() >= ROOMY_QUEUE);
+        Some(clock + if roomy { PACKET } else { FRAME })
+    }
+
+    /// The track has ended: streams yield what is queued, then end.
+    pub(crate) fn end(&self) {
+        let attached = {
+            let mut streams = self.shared.streams.lock();
+            streams.ended = true;
+            streams.clock = None;
+            std::mem::take(&mut streams.attached)
+        };
+        for stream in attached {
+            stream.frames.end();
+        }
+    }
+
+    /// A track that is not enabled is silent, and is not decoded.
+    pub(crate) fn set_enabled(&self, enabled: bool) {
+        self.shared.enabled.store(enabled, Ordering::Relaxed);
+    }
+
+    pub(crate) fn stats(&self) -> ReceiveStats {
+        let first = self.shared.streams.lock().attached.first().cloned();
+        ReceiveStats {
+            packets: self.shared.packets.load(Ordering::Relaxed),
+            bytes: self.shared.bytes.load(Ordering::Relaxed),
+            playout: first
+                .map(|stream| stream.playout.lock().stats())
+                .unwrap_or_default(),
+        }
+    }
+
+    /// Whether the stream became a part of the track; not where the track has ended.
+    fn attach(&self, stream: &Arc<Stream>) -> bool {
+        let mut streams = self.shared.streams.lock();
+        if streams.ended {
+            return false;
+        }
+        streams.attached.push(stream.clone());
+        if streams.clock.is_none() {
+            streams.clock = Some(Instant::now());
+            drop(streams);
+            self.shared.wake.notify_one();
+        }
+        true
+    }
+
+    fn detach(&self, stream: &Arc<Stream>) {
+        let mut streams = self.shared.streams.lock();
+        streams
+            .attached
+            .retain(|attached| !Arc::ptr_eq(attached, stream));
+        if streams.attached.is_empty() {
+            streams.clock = None;
+        }
+    }
+}
+
+impl Stream {
+    fn play(&self, now: Instant, frames: u32, enabled: bool) {
+        let mut playout = self.playout.lock();
+        let format = playout.format();
+        let frame = |data: Vec<i16>| AudioFrame {
+            samples_per_channel: (data.len() / format.channels()) as u32,
+            data: data.into(),
+            sample_rate: format.hz(),
+            num_channels: format.channels() as u32,
+        };
+        if enabled {
+            self.frames
+                .extend((0..frames).map(|_| frame(playout.pull(now))));
+        } else {
+            let silence = || vec![0; format.samples(API_FRAME_MS)];
+            self.frames.extend((0..frames).map(|_| frame(silence())));
+        }
+    }
+}
+
+/// A reader's hold on a track; dropping it stops the decoding.
+pub(crate) struct StreamHandle {
+    attached: Option<(ReceiveTrack, Arc<Stream>)>,
+}
+
+impl StreamHandle {
+    /// Attaches a reader. Where there is nothing to attach to, or nothing to decode with, the
+    /// stream ends at once and the log says why.
+    pub(crate) fn attach(
+        track: Option<&ReceiveTrack>,
+        sample_rate: i32,
+        num_channels: i32,
+        capacity: Option<usize>,
+    ) -> Self {
+        let Some(track) = track else {
+            log::warn!("a stream of a local audio track yields nothing");
+            return Self { attached: None };
+        };
+        let format = Format::nearest(sample_rate, num_channels);
+        if i64::from(format.hz()) != i64::from(sample_rate) {
+            log::warn!(
+                "audio of {sample_rate} Hz was asked for and has {} Hz",
+                format.hz()
+            );
+        }
+        let playout = match Playout::new(Instant::now(), format) {
+            Ok(playout) => playout,
+            Err(error) => {
+                log::error!("no Opus decoder for {format:?}: {}", error.message());
+                return Self { attached: None };
+            }
+        };
+        let stream = Arc::new(Stream {
+            playout: Mutex::new(playout),
+            frames: FrameQueue::new(capacity),
+        });
+        let attached = track.attach(&stream).then(|| (track.clone(), stream));
+        Self { attached }
+    }
+
+    pub(crate) fn close(&mut self) {
+        if let Some((track, stream)) = self.attached.take() {
+            track.detach(&stream);
+            stream.frames.close();
+        }
+    }
+
+    pub(crate) fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<AudioFrame<'static>>> {
+        match &self.attached {
+            Some((_, stream)) => stream.frames.poll(cx),
+            None => Poll::Ready(None),
+        }
+    }
+}
+
+impl Drop for StreamHandle {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

@@ -1,0 +1,288 @@
+//! From a local track to Opus packets at their time.
+
+use std::{sync::Arc, time::Instant};
+
+use tokio::sync::Notify;
+
+use super::{
+    encoder::{AudioEncoder, MAX_PACKET_BYTES},
+    format::{Format, PACKET_MS},
+    level::{SILENCE, audio_level, is_voice},
+    pacer::{Action, Pacer, Step, Supply},
+    source::Puller,
+};
+use crate::audio_track::RtcAudioTrack;
+
+/// The shortest Opus packet, sent before the encoder has made one: SILK, wideband, 20 ms, mono,
+/// no data. Decoders conceal it, which after nothing is silence. Source: RFC 6716, section 3.1.
+const EMPTY_PACKET: u8 = 9 << 3;
+
+/// The bits of an Opus packet's first byte that say the mode, without the count of frames.
+const MODE_BITS: u8 = 0xFC;
+
+/// A packet of so many bytes carries no sound: the encoder suppresses silence, and comes back
+/// with a real packet every 400 ms. Source: libopus, `OPUS_SET_DTX`.
+pub(crate) const SUPPRESSED_BYTES: usize = 2;
+
+/// The format of the silence that a track without a source sends.
+fn silent_format() -> Format {
+    Format::nearest(16_000, 1)
+}
+
+/// One packet to send.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct EncodedFrame<'a> {
+    /// The Opus packet.
+    pub(crate) payload: &'a [u8],
+    /// To be added to the RTP timestamp before this packet is sent (48 kHz).
+    pub(crate) rtp_ticks: u32,
+    /// RFC 6464: 0 is loud, 127 is silence.
+    pub(crate) audio_level_dbov: u8,
+    /// RFC 6464.
+    pub(crate) voice_activity: bool,
+    /// The first packet of sound after silence.
+    pub(crate) marker: bool,
+}
+
+/// Paces, encodes and measures what a local track captures. Owned by the connection's driver,
+/// polled only while packets can be sent; dropping it lets go of the source.
+pub(crate) struct SendPipeline {
+    track: RtcAudioTrack,
+    puller: Option<Puller>,
+    format: Format,
+    /// Made when the first sound is due: silent tracks have none.
+    encoder: Option<AudioEncoder>,
+    /// Made at the first poll, so that the clock does not run before anything can be sent.
+    pacer: Option<Pacer>,
+    created: Instant,
+    pcm: Vec<i16>,
+    packet: Box<[u8; MAX_PACKET_BYTES]>,
+    /// First byte of the last packet that carried sound or silence.
+    mode: u8,
+    /// Whether the encoder's last packet said no more than "as before".
+    suppressing: bool,
+    /// Media time of packets that were not worth sending.
+    unsent_ticks: u32,
+}
+
+impl SendPipeline {
+    /// Sends `track`. `wake` is told when there is something to send before the time that
+    /// [`next_poll`](Self::next_poll) last said.
+    pub(crate) fn new(track: &RtcAudioTrack, wake: Arc<Notify>) -> Self {
+        let puller = track.source().and_then(|source| source.attach(wake));
+        let format = puller.as_ref().map_or_else(silent_format, Puller::format);
+        Self {
+            track: track.clone(),
+            puller,
+            format,
+            encoder: None,
+            pacer: None,
+            created: Instant::now(),
+            pcm: vec![0; format.samples(PACKET_MS)],
+            packet: Box::new([0; MAX_PACKET_BYTES]),
+            mode: EMPTY_PACKET,
+            suppressing: false,
+            unsent_ticks: 0,
+        }
+    }
+
+    /// When to poll again.
+    pub(crate) fn next_poll(&self) -> Instant {
+        self.pacer.as_ref().map_or(self.created, Pacer::next_poll)
+    }
+
+    /// The next packet that is due. To be called until it answers `None`.
+    pub(crate) fn poll_frame(&mut self, now: Instant) -> Option<EncodedFrame<'_>> {
+        loop {
+            let supply = self.supply();
+            let pacer = self.pacer.get_or_insert_with(|| Pacer::new(now));
+            let (step, length, level) = match pacer.decide(now, supply) {
+                Action::Audio(step) => {
+                    self.pull(now);
+                    (step, self.encode(step)?, audio_level(&self.pcm))
+                }
+                Action::Silence(step) => {
+                    self.pcm.fill(0);
+                    (step, self.encode(step)?, SILENCE)
+                }
+                Action::KeepAlive(step) => {
+                    self.packet[0] = self.mode;
+                    (step, Some(1), SILENCE)
+                }
+                Action::Wait => {
+                    if let Some(puller) = self.puller.as_ref().filter(|_| supply != Supply::Packet)
+                    {
+                        puller.wait_for_packet(now);
+                    }
+                    return None;
+                }
+            };
+            if let Some(length) = length {
+                return Some(self.frame(length, step, level));
+            }
+        }
+    }
+
+    /// What there is to send. A disabled track has nothing: its source, not being pulled, then
+    /// drains by the clock.
+    fn supply(&self) -> Supply {
+        let Some(puller) = self.puller.as_ref().filter(|_| self.track.enabled()) else {
+            return Supply::Nothing;
+        };
+        match puller.available() {
+            0 => Supply::Nothing,
+            samples if samples < self.pcm.len() => Supply::Rest,
+            _ => Supply::Packet,
+        }
+    }
+
+    fn pull(&mut self, now: Instant) {
+        let count = self
+            .puller
+            .as_ref()
+            .map_or(0, |puller| puller.pull(now, &mut self.pcm));
+        self.pcm[count..].fill(0);
+    }
+
+    /// Encodes what was pulled; answers the packet's length. The inner `None` is a packet that
+    /// says "silent as before" once more: not worth sending.
+    fn encode(&mut self, step: Step) -> Option<Option<usize>> {
+        let encoder = match &mut self.encoder {
+            Some(encoder) => encoder,
+            none => match AudioEncoder::new(self.format) {
+                Ok(encoder) => none.insert(encoder),
+                Err(error) => {
+                    log::error!("no Opus encoder for {:?}: {}", self.format, error.message());
+                    return None;
+                }
+            },
+        };
+        let length = match encoder.encode(&self.pcm, &mut *self.packet) {
+            Ok(length) => length,
+            Err(error) => {
+                log::error!(
+                    "libopus does not encode {:?}: {}",
+                    self.format,
+                    error.message()
+                );
+                return None;
+            }
+        };
+        self.mode = self.packet[0] & MODE_BITS;
+        let suppressed_before = self.suppressing;
+        self.suppressing = length <= SUPPRESSED_BYTES;
+        if self.suppressing && suppressed_before {
+            self.unsent_ticks = self.unsent_ticks.wrapping_add(step.ticks);
+            return Some(None);
+        }
+        Some(Some(length))
+    }
+
+    fn frame(&mut self, length: usize, step: Step, level: u8) -> EncodedFrame<'_> {
+        let unsent = std::mem::take(&mut self.unsent_ticks);
+        EncodedFrame {
+            payload: &self.packet[..length],
+            rtp_ticks: step.ticks.wrapping_add(unsent),
+            audio_level_dbov: level,
+            voice_activity: is_voice(level),
+            marker: step.onset,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        audio_frame::AudioFrame,
+        audio_source::{AudioSourceOptions, native::NativeAudioSource},
+    };
+
+    fn tone(hz: u32, ms: u32) -> AudioFrame<'static> {
+        let samples = hz / 1000 * ms;
+        let data: Vec<i16> = (0..samples)
+            .map(|i| ((i as f32 / hz as f32 * 440.0 * 6.2832).sin() * 8000.0) as i16)
+            .collect();
+        AudioFrame {
+            data: data.into(),
+            sample_rate: hz,
+            num_channels: 1,
+            samples_per_channel: samples,
+        }
+    }
+
+    fn source(hz: u32) -> NativeAudioSource {
+        NativeAudioSource::new(AudioSourceOptions::default(), hz, 1, 1000)
+    }
+
+    /// Polls at every due time for `span`; counts packets and sums the clock.
+    fn run(pipeline: &mut SendPipeline, from: Instant, span: Duration) -> (usize, u32, usize) {
+        let (mut packets, mut ticks, mut voiced) = (0, 0, 0);
+        let mut now = from;
+        while now < from + span {
+            while let Some(frame) = pipeline.poll_frame(now) {
+                packets += 1;
+                ticks += frame.rtp_ticks;
+                voiced += usize::from(frame.voice_activity);
+                assert!(!frame.payload.is_empty());
+            }
+            now = pipeline.next_poll().max(now + Duration::from_millis(1));
+        }
+        (packets, ticks, voiced)
+    }
+
+    #[tokio::test]
+    async fn a_second_of_audio_becomes_fifty_packets() {
+        let source = source(24_000);
+        let track = RtcAudioTrack::local("tone", source.clone());
+        let mut pipeline = SendPipeline::new(&track, Arc::new(Notify::new()));
+        source.capture_frame(&tone(24_000, 1000)).await.unwrap();
+        let now = Instant::now();
+        let (packets, ticks, voiced) = run(&mut pipeline, now, Duration::from_millis(1000));
+        assert_eq!((packets, voiced), (50, 50));
+        assert_eq!(ticks, 48_000);
+    }
+
+    #[tokio::test]
+    async fn a_silent_track_sends_a_few_packets_and_then_keeps_alive() {
+        let track = RtcAudioTrack::silent("device");
+        let mut pipeline = SendPipeline::new(&track, Arc::new(Notify::new()));
+        let (packets, ticks, voiced) =
+            run(&mut pipeline, Instant::now(), Duration::from_millis(2000));
+        assert!((10..=15).contains(&packets), "{packets}");
+        assert!(ticks > 70_000, "the media clock goes on: {ticks}");
+        assert_eq!(voiced, 0);
+    }
+
+    #[tokio::test]
+    async fn captured_silence_is_hardly_sent() {
+        let source = source(24_000);
+        let track = RtcAudioTrack::local("silence", source.clone());
+        let mut pipeline = SendPipeline::new(&track, Arc::new(Notify::new()));
+        source
+            .capture_frame(&AudioFrame::new(24_000, 1, 24_000))
+            .await
+            .unwrap();
+        let (packets, ticks, _) = run(&mut pipeline, Instant::now(), Duration::from_millis(1000));
+        assert!(packets < 30, "{packets}");
+        assert!(ticks > 38_000, "the media clock goes on: {ticks}");
+    }
+
+    #[tokio::test]
+    async fn a_disabled_track_is_silent_and_sounds_again_when_enabled() {
+        let source = source(16_000);
+        let track = RtcAudioTrack::local("tone", source.clone());
+        track.set_enabled(false);
+        let mut pipeline = SendPipeline::new(&track, Arc::new(Notify::new()));
+        source.capture_frame(&tone(16_000, 500)).await.unwrap();
+        let now = Instant::now();
+        let (_, _, voiced) = run(&mut pipeline, now, Duration::from_millis(100));
+        assert_eq!(voiced, 0);
+        track.set_enabled(true);
+        let later = now + Duration::from_millis(100);
+        let (_, _, voiced) = run(&mut pipeline, later, Duration::from_millis(100));
+        assert!(voiced > 0);
+    }
+}
