@@ -7,18 +7,26 @@
 //! and no clock. Around it one task per session owns the socket.
 
 mod audio;
+mod codec;
 mod command;
 mod config;
+mod connect;
 mod endpoint;
 mod error;
 mod event;
 mod ids;
+mod liveness;
+mod openai;
 mod options;
 mod session;
+mod socket;
+mod task;
+mod text;
 
 pub use audio::{SAMPLE_RATE, duration_of};
 pub use command::Command;
 pub use config::{DEFAULT_TRANSCRIPTION_MODEL, SessionConfig, TurnDetection};
+pub use connect::Connector;
 pub use endpoint::Endpoint;
 pub use error::{CloseReason, ConnectError, Recovery, SendError, Trouble, VendorError};
 pub use event::{Event, Purpose, ResponseStatus, Transcript, Usage};
