@@ -1,2 +1,7 @@
 //! Answers phone calls for any number of LiveKit projects.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    trunkline::cli::main()
+}

@@ -1,0 +1,29 @@
+//! `trunkline config …`
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use super::report;
+use crate::config::Loaded;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Print the configuration as it holds, with the origin of each value. Secrets are not shown
+    Show,
+    /// Check everything that `serve` needs, without starting it. Errors name the key and its origin
+    Check,
+}
+
+impl Command {
+    pub(super) fn run(self, loaded: &Loaded) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Show => report::result(&loaded.show())?,
+            Self::Check => {
+                loaded.check_for_serve()?;
+                report::result("the configuration is fine\n")?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

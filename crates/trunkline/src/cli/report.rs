@@ -1,0 +1,76 @@
+//! What the commands print.
+
+use std::io::Write;
+
+/// An error with its causes, on standard error, one to a line.
+pub(super) fn error(error: &anyhow::Error) {
+    let mut stderr = std::io::stderr().lock();
+    // Nobody is left to tell when standard error is gone.
+    let _ = writeln!(stderr, "error: {error}");
+    for cause in error.chain().skip(1) {
+        let _ = writeln!(stderr, "  caused by: {cause}");
+    }
+}
+
+/// A remark on standard error.
+pub(super) fn note(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// A result, on standard output. A reader that went away (`| head`) is no error.
+pub(super) fn result(text: &str) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// A result as JSON, on one line.
+pub(super) fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    result(&format!("{}\n", serde_json::to_string(value)?))
+}
+
+/// Columns, each as wide as its widest cell; the last one ends where it ends.
+pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = head.iter().map(|cell| cell.chars().count()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    let head: Vec<String> = head.iter().map(|cell| (*cell).to_owned()).collect();
+    for row in std::iter::once(&head).chain(rows) {
+        let mut line = String::new();
+        for (width, cell) in widths.iter().zip(row) {
+            line.push_str(cell);
+            line.extend(std::iter::repeat_n(' ', width - cell.chars().count() + 2));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = vec![
+            vec!["acme".to_owned(), "registered".to_owned(), String::new()],
+            vec!["b".to_owned(), "parked".to_owned(), "why".to_owned()],
+        ];
+        assert_eq!(
+            table(&["TENANT", "STATE", "REASON"], &rows),
+            "TENANT  STATE       REASON\n\
+             acme    registered\n\
+             b       parked      why\n"
+        );
+    }
+}

@@ -1,0 +1,127 @@
+//! `TRUNKLINE_SECTION__KEY` variables, and the two plain ones.
+
+use figment::value::{Dict, Map, Value};
+use figment::{Metadata, Profile, Provider};
+
+/// What the variables of ours begin with.
+const PREFIX: &str = "TRUNKLINE_";
+/// Between section and key, because keys hold single underscores.
+const SEPARATOR: &str = "__";
+
+/// Variables of this prefix that are for somebody else: the command line, and
+/// the tests and demo.
+const NOT_SETTINGS: [&str; 2] = ["TRUNKLINE_CONFIG", "TRUNKLINE_LIVEKIT_SERVER"];
+
+/// Plain variables that hosting platforms and people have set anyway. They fill
+/// gaps: the file and our own variables are over them.
+const COURTESY: [(&str, &str); 2] = [
+    ("DATABASE_URL", "database.url"),
+    ("OPENAI_API_KEY", "provider.api_key"),
+];
+
+/// The variable that sets a key.
+pub(super) fn variable(key: &str) -> String {
+    format!("{PREFIX}{}", key.replace('.', SEPARATOR).to_uppercase())
+}
+
+/// The variables of a process, as figment reads them.
+#[derive(Debug, Clone)]
+pub(super) struct Variables {
+    name: &'static str,
+    values: Dict,
+    variable_of: fn(&str) -> String,
+}
+
+impl Variables {
+    /// `TRUNKLINE_*`. `defaults` says which keys are text, which is then taken
+    /// as it stands: a password of digits stays what it is.
+    pub(super) fn ours(vars: &[(String, String)], defaults: &Value) -> Self {
+        let mut values = Dict::new();
+        for (name, text) in vars {
+            let Some(rest) = name.strip_prefix(PREFIX) else {
+                continue;
+            };
+            if NOT_SETTINGS.contains(&name.as_str()) || is_service_link(rest) {
+                continue;
+            }
+            let key = rest.to_lowercase().replace(SEPARATOR, ".");
+            insert(&mut values, &key, typed(defaults.find_ref(&key), text));
+        }
+        Self {
+            name: "environment",
+            values,
+            variable_of: variable,
+        }
+    }
+
+    /// `DATABASE_URL` and `OPENAI_API_KEY`.
+    pub(super) fn courtesy(vars: &[(String, String)]) -> Self {
+        let mut values = Dict::new();
+        for (name, key) in COURTESY {
+            let set = vars.iter().find(|(n, text)| n == name && !text.is_empty());
+            if let Some((_, text)) = set {
+                insert(&mut values, key, text.as_str().into());
+            }
+        }
+        Self {
+            name: "environment",
+            values,
+            variable_of: |key| {
+                COURTESY
+                    .iter()
+                    .find(|(_, k)| *k == key)
+                    .map_or_else(|| key.to_owned(), |(name, _)| (*name).to_owned())
+            },
+        }
+    }
+}
+
+impl Provider for Variables {
+    fn metadata(&self) -> Metadata {
+        let variable_of = self.variable_of;
+        Metadata::named(self.name).interpolater(move |_, keys| variable_of(&keys.join(".")))
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        Ok(Profile::Default.collect(self.values.clone()))
+    }
+}
+
+fn typed(default: Option<&Value>, text: &str) -> Value {
+    match default {
+        // Numbers and booleans; what is neither stays text, and the error says
+        // what was expected.
+        Some(Value::Num(..) | Value::Bool(..)) => {
+            text.trim().parse().unwrap_or_else(|_| Value::from(text))
+        }
+        _ => Value::from(text),
+    }
+}
+
+fn insert(values: &mut Dict, key: &str, value: Value) {
+    match key.split_once('.') {
+        None => {
+            values.insert(key.to_owned(), value);
+        }
+        Some((section, rest)) => {
+            let entry = values
+                .entry(section.to_owned())
+                .or_insert_with(|| Value::from(Dict::new()));
+            if let Value::Dict(_, section) = entry {
+                insert(section, rest, value);
+            }
+        }
+    }
+}
+
+/// Kubernetes gives every pod variables for the services around it. A service
+/// called `trunkline` or `trunkline-…` gives names with our prefix, such as
+/// `TRUNKLINE_PORT_8080_TCP_ADDR`.
+fn is_service_link(rest: &str) -> bool {
+    let rest = format!("_{rest}");
+    !rest.contains(SEPARATOR)
+        && (rest.ends_with("_SERVICE_HOST")
+            || rest.contains("_SERVICE_PORT")
+            || rest.ends_with("_PORT")
+            || (rest.contains("_PORT_") && (rest.contains("_TCP") || rest.contains("_UDP"))))
+}

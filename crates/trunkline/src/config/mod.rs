@@ -1,0 +1,234 @@
+//! The process's configuration: its shape and its defaults.
+//!
+//! Sources, each over the one before: defaults, the plain variables
+//! `DATABASE_URL` and `OPENAI_API_KEY`, the TOML file, `TRUNKLINE_*` variables.
+//! A key that is not known is an error, so that a misspelt one is never
+//! silently a default. Secrets can stand in a file of their own (`*_file`),
+//! which is how Kubernetes hands them over.
+//!
+//! `docs/configuration.md` lists every key with its default, and a test holds
+//! it and this module together.
+
+mod check;
+mod environment;
+mod error;
+mod load;
+mod secret;
+mod show;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+pub use error::{ConfigError, Problem};
+pub use load::Loaded;
+
+/// Everything that can be set.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Postgres.
+    pub database: Database,
+    /// The keys that tenants' secrets are sealed with.
+    pub sealing: Sealing,
+    /// The model of tenants that name none of their own.
+    pub provider: Provider,
+    /// How much this process takes on.
+    pub calls: Calls,
+    /// Health, metrics, status.
+    pub admin: Admin,
+    /// Who this process is among its equals.
+    pub replica: Replica,
+    /// Records of calls on their way to the database.
+    pub records: Records,
+    /// Logs.
+    pub log: Log,
+    /// How the process ends.
+    pub shutdown: Shutdown,
+}
+
+/// Postgres.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    /// `postgres://user:password@host/database`.
+    #[serde(serialize_with = "secret::redact")]
+    pub url: Option<SecretString>,
+    /// A file that holds the URL.
+    pub url_file: Option<PathBuf>,
+    /// Connections at most. One more is held for notices.
+    pub max_connections: u32,
+    /// How long a query waits for a free connection.
+    pub acquire_timeout_ms: u64,
+    /// How often all tenants are read again, should a notice have been missed.
+    pub reconcile_interval_ms: u64,
+    /// Whether `serve` brings the schema up to date before it begins.
+    pub migrate_at_start: bool,
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self {
+            url: None,
+            url_file: None,
+            // Calls do not touch the database; this serves the reads of all
+            // tenants, the records and the states.
+            max_connections: 5,
+            acquire_timeout_ms: 5_000,
+            reconcile_interval_ms: 30_000,
+            migrate_at_start: false,
+        }
+    }
+}
+
+/// The keys that tenants' secrets are sealed with.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sealing {
+    /// `id:key[,id:key…]`; the first seals, all of them open.
+    #[serde(serialize_with = "secret::redact")]
+    pub keys: Option<SecretString>,
+    /// A file that holds them.
+    pub keys_file: Option<PathBuf>,
+}
+
+/// The model of tenants that name none of their own.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provider {
+    /// Where the realtime API is, without `/realtime`.
+    pub base_url: Url,
+    /// The API key.
+    #[serde(serialize_with = "secret::redact")]
+    pub api_key: Option<SecretString>,
+    /// A file that holds the API key.
+    pub api_key_file: Option<PathBuf>,
+}
+
+impl Default for Provider {
+    fn default() -> Self {
+        Self {
+            base_url: "https://api.openai.com/v1"
+                .parse()
+                .expect("a literal URL parses"),
+            api_key: None,
+            api_key_file: None,
+        }
+    }
+}
+
+/// How much this process takes on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calls {
+    /// Calls at the same time, of all tenants together.
+    pub max_calls: NonZeroU32,
+}
+
+impl Default for Calls {
+    fn default() -> Self {
+        Self {
+            max_calls: NonZeroU32::new(100).expect("100 is not zero"),
+        }
+    }
+}
+
+/// Health, metrics, status.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Admin {
+    /// The address that answers. There is no authentication on it: it is for
+    /// the machine itself or for the cluster's network.
+    pub listen: SocketAddr,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+        }
+    }
+}
+
+/// Who this process is among its equals.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replica {
+    /// In records and states. Left out: the host's name.
+    pub name: Option<String>,
+}
+
+/// Records of calls on their way to the database.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Records {
+    /// How many records are kept in memory while the database is away.
+    pub max_waiting: usize,
+}
+
+impl Default for Records {
+    fn default() -> Self {
+        Self {
+            // About 1 kB each: 10 MB at most, and an outage of 100 minutes at
+            // 100 calls a minute.
+            max_waiting: 10_000,
+        }
+    }
+}
+
+/// Logs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// How a line looks.
+    pub format: LogFormat,
+    /// What is logged, as `level` and `target=level` separated by commas.
+    pub filter: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Auto,
+            // The SDK says at `info` what our own spans say better.
+            filter:
+                "info,livekit=warn,livekit_api=warn,livekit_signaling=warn,str0m=warn,sqlx=warn"
+                    .to_owned(),
+        }
+    }
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people at a terminal, JSON elsewhere.
+    Auto,
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How the process ends.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shutdown {
+    /// How long calls may go on after the first signal.
+    pub grace_s: u64,
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        // Most calls are over by then, and it is below the hour after which a
+        // job's token could no longer join its room again.
+        Self { grace_s: 600 }
+    }
+}

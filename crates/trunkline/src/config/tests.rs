@@ -1,0 +1,312 @@
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use figment::value::{Dict, Value};
+use secrecy::ExposeSecret;
+use tempfile::NamedTempFile;
+
+use super::*;
+
+fn vars(vars: &[(&str, &str)]) -> Vec<(String, String)> {
+    vars.iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+fn file(text: &str) -> NamedTempFile {
+    let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+fn read(toml: &str, env: &[(&str, &str)]) -> Result<Loaded, String> {
+    let file = file(toml);
+    Loaded::from_sources(Some(file.path()), &vars(env)).map_err(|e| {
+        e.to_string()
+            .replace(&file.path().display().to_string(), "FILE")
+    })
+}
+
+#[test]
+fn the_defaults_alone_are_a_valid_configuration() {
+    let config = Loaded::from_sources(None, &[]).unwrap().config;
+    assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
+}
+
+#[test]
+fn a_variable_is_over_the_file_and_the_file_over_the_default() {
+    let loaded = read(
+        "[database]\nmax_connections = 7\nacquire_timeout_ms = 900\n",
+        &[("TRUNKLINE_DATABASE__MAX_CONNECTIONS", "9")],
+    )
+    .unwrap();
+    assert_eq!(loaded.config.database.max_connections, 9);
+    assert_eq!(loaded.config.database.acquire_timeout_ms, 900);
+    assert_eq!(loaded.config.database.reconcile_interval_ms, 30_000);
+}
+
+#[test]
+fn the_plain_variables_fill_gaps_and_override_nothing() {
+    let env = [
+        ("DATABASE_URL", "postgres://plain"),
+        ("OPENAI_API_KEY", "sk-plain"),
+    ];
+    let config = read("", &env).unwrap().config;
+    assert_eq!(
+        config.database.url.unwrap().expose_secret(),
+        "postgres://plain"
+    );
+    assert_eq!(config.provider.api_key.unwrap().expose_secret(), "sk-plain");
+
+    let config = read("[database]\nurl = 'postgres://file'\n", &env)
+        .unwrap()
+        .config;
+    assert_eq!(
+        config.database.url.unwrap().expose_secret(),
+        "postgres://file"
+    );
+}
+
+#[test]
+fn a_text_that_looks_like_a_number_stays_a_text() {
+    let config = read(
+        "",
+        &[
+            ("TRUNKLINE_PROVIDER__API_KEY", "0123"),
+            ("TRUNKLINE_REPLICA__NAME", "7"),
+        ],
+    )
+    .unwrap()
+    .config;
+    assert_eq!(config.provider.api_key.unwrap().expose_secret(), "0123");
+    assert_eq!(config.replica.name.unwrap(), "7");
+}
+
+#[test]
+fn an_error_names_the_key_and_where_it_came_from() {
+    for (toml, env, message) in [
+        (
+            "[database]\nmax_connections = \"many\"\n",
+            None,
+            "database.max_connections (in FILE) must be u32, not string \"many\"",
+        ),
+        (
+            "",
+            Some(("TRUNKLINE_SHUTDOWN__GRACE_S", "soon")),
+            "shutdown.grace_s (in TRUNKLINE_SHUTDOWN__GRACE_S) must be u64, not string \"soon\"",
+        ),
+        (
+            "",
+            Some(("TRUNKLINE_DATABASE__MAX_CONNECTIONS", "0")),
+            "database.max_connections (in TRUNKLINE_DATABASE__MAX_CONNECTIONS) must be from 1 to 1000, not 0",
+        ),
+        (
+            "[log]\nformat = \"xml\"\n",
+            None,
+            "log.format (in FILE) must be one of auto, human, json, not \"xml\"",
+        ),
+        (
+            "[log]\nfilter = \"trunkline=loud\"\n",
+            None,
+            "log.filter (in FILE) cannot be used: ",
+        ),
+        (
+            "[admin]\nlisten = \"8080\"\n",
+            None,
+            "admin.listen (in FILE) ",
+        ),
+        (
+            "[provider]\nbase_url = \"https://me:pw@example.com\"\n",
+            None,
+            "provider.base_url (in FILE) must not hold a user name or password",
+        ),
+    ] {
+        let env: Vec<_> = env.into_iter().collect();
+        let error = read(toml, &env).unwrap_err();
+        assert!(error.contains(message), "{error}\ndoes not say\n{message}");
+    }
+}
+
+#[test]
+fn a_misspelt_key_is_an_error_that_lists_the_known_ones() {
+    let error = read("[database]\nurll = \"postgres://h/d\"\n", &[]).unwrap_err();
+    assert!(
+        error.contains("database.urll (in FILE) is not a known key; there are url, url_file, "),
+        "{error}"
+    );
+    let error = read("", &[("TRUNKLINE_DATABASE_URL", "postgres://h/d")]).unwrap_err();
+    assert!(
+        error.contains("database_url (in TRUNKLINE_DATABASE_URL) is not a known key"),
+        "{error}"
+    );
+}
+
+#[test]
+fn variables_that_kubernetes_makes_for_a_service_are_left_alone() {
+    read(
+        "",
+        &[
+            ("TRUNKLINE_SERVICE_HOST", "10.0.0.1"),
+            ("TRUNKLINE_SERVICE_PORT_HTTP", "8080"),
+            ("TRUNKLINE_PORT", "tcp://10.0.0.1:8080"),
+            ("TRUNKLINE_PORT_8080_TCP_ADDR", "10.0.0.1"),
+            ("TRUNKLINE_ADMIN_SERVICE_HOST", "10.0.0.1"),
+        ],
+    )
+    .unwrap();
+}
+
+#[test]
+fn a_secret_is_read_from_the_file_that_is_named_for_it() {
+    let secret = file("  k1:abc\n");
+    let path = secret.path().to_str().unwrap();
+    let config = read("", &[("TRUNKLINE_SEALING__KEYS_FILE", path)])
+        .unwrap()
+        .config;
+    assert_eq!(config.sealing.keys.unwrap().expose_secret(), "k1:abc");
+
+    let both = read(
+        "[sealing]\nkeys = 'k2:x'\n",
+        &[("TRUNKLINE_SEALING__KEYS_FILE", path)],
+    );
+    assert!(
+        both.unwrap_err()
+            .contains("sealing.keys (in FILE) is set, and sealing.keys_file as well")
+    );
+
+    let empty = file(" \n");
+    let error = read(
+        "",
+        &[(
+            "TRUNKLINE_DATABASE__URL_FILE",
+            empty.path().to_str().unwrap(),
+        )],
+    );
+    assert!(error.unwrap_err().contains("is empty"));
+    let error = read("[database]\nurl_file = '/nowhere/at/all'\n", &[]).unwrap_err();
+    assert!(
+        error.contains("database.url_file (in FILE) /nowhere/at/all: cannot be read"),
+        "{error}"
+    );
+}
+
+#[test]
+fn neither_an_error_nor_show_nor_debug_holds_a_secret() {
+    let env = [("TRUNKLINE_PROVIDER__API_KEY", "hunter2")];
+    let loaded = read("[database]\nurl = 'postgres://u:hunter2@h/d'\n", &env).unwrap();
+    let shown = loaded.show();
+    assert!(!shown.contains("hunter2"), "{shown}");
+    assert!(!format!("{:?}", loaded.config).contains("hunter2"));
+    assert!(shown.contains("database.url = \"[set]\""), "{shown}");
+    assert!(
+        shown.contains("provider.api_key = \"[set]\"  # TRUNKLINE_PROVIDER__API_KEY"),
+        "{shown}"
+    );
+
+    for toml in [
+        "[database]\nurl = 'mysql://u:hunter2@h/d'\n",
+        "[database]\nurl = ['hunter2']\n",
+        "[database]\nurl = 'postgres://u:hunter2@h/d\n",
+        "[sealing]\nkeys = { hunter2 = 'hunter2' }\n",
+        "[provider]\nbase_url = 'https://u:hunter2@h/d'\n",
+    ] {
+        let error = read(toml, &[]).unwrap_err();
+        assert!(!error.contains("hunter2"), "{toml}\n{error}");
+    }
+}
+
+#[test]
+fn what_show_prints_can_be_read_again() {
+    let loaded = read("[calls]\nmax_calls = 3\n", &[]).unwrap();
+    let again = read(&loaded.show(), &[]).unwrap();
+    assert_eq!(
+        format!("{:?}", again.config),
+        format!("{:?}", loaded.config)
+    );
+}
+
+#[test]
+fn serve_asks_for_what_it_cannot_do_without() {
+    let error = read("", &[])
+        .unwrap()
+        .check_for_serve()
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains(
+            "database.url is not set. Set TRUNKLINE_DATABASE__URL or TRUNKLINE_DATABASE__URL_FILE, \
+             or database.url in the configuration file"
+        ),
+        "{error}"
+    );
+    assert!(error.contains("sealing.keys is not set"), "{error}");
+}
+
+/// `section.key` and default, out of the tables of the documentation.
+fn documented() -> BTreeMap<String, String> {
+    include_str!("../../../../docs/configuration.md")
+        .lines()
+        .filter_map(|line| {
+            let mut cells = line.strip_prefix("| `")?.split(" | ");
+            let key = cells.next()?.trim_end().trim_end_matches('`').to_owned();
+            Some((key, cells.next()?.trim().trim_matches('`').to_owned()))
+        })
+        .collect()
+}
+
+#[test]
+fn every_key_is_documented_and_every_documented_key_exists() {
+    let mut keys = Vec::new();
+    let defaults = Value::serialize(Config::default()).unwrap();
+    show::walk(defaults.as_dict().unwrap(), "", &mut keys);
+    let mut keys: Vec<String> = keys.into_iter().map(|(key, _)| key).collect();
+    keys.sort();
+    assert_eq!(documented().into_keys().collect::<Vec<_>>(), keys);
+}
+
+#[test]
+fn the_documented_defaults_are_the_defaults() {
+    let toml: String = documented()
+        .into_iter()
+        .filter(|(_, default)| default != "–")
+        .map(|(key, default)| format!("{key} = {default}\n"))
+        .collect();
+    let config = read(&toml, &[]).unwrap().config;
+    assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
+    // A key whose default is not documented must have none.
+    let defaults: Dict =
+        figment::Figment::from(figment::providers::Serialized::defaults(Config::default()))
+            .extract()
+            .unwrap();
+    let mut leaves = Vec::new();
+    show::walk(&defaults, "", &mut leaves);
+    for (key, value) in leaves {
+        assert_eq!(
+            documented()[&key] == "–",
+            matches!(value, Value::Empty(..)),
+            "{key}"
+        );
+    }
+}
+
+#[test]
+fn the_example_file_is_valid_and_so_is_every_line_that_it_comments_out() {
+    let example = include_str!("../../../../deploy/trunkline.example.toml");
+    read(example, &[]).unwrap();
+    let uncommented: String = example
+        .lines()
+        .map(|line| match line.strip_prefix("#") {
+            // `#key = value` is a setting, `# text` is a comment.
+            Some(setting) if !setting.starts_with(' ') => format!("{setting}\n"),
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    let error = read(&uncommented, &[]).map(|_| ()).unwrap_err();
+    // Only that the same secret is given twice, as value and as file.
+    for line in error.lines().skip(1) {
+        assert!(
+            line.contains("as well; keep one of them") || line.contains("cannot be read"),
+            "{line}"
+        );
+    }
+}

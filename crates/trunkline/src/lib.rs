@@ -1,0 +1,7 @@
+//! The program `trunkline`: command line, configuration, telemetry, and the
+//! wiring of the other crates into one service. A library beside the binary so
+//! that a test can run the service in its own process.
+
+pub mod cli;
+pub mod config;
+pub mod telemetry;

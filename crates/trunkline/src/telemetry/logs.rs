@@ -1,0 +1,60 @@
+//! Logs: to standard error, so that standard output is the commands' alone.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+use crate::config::{Log, LogFormat};
+
+/// Why logging could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The filter does not parse. The configuration's check finds this first.
+    #[error("log.filter cannot be used")]
+    Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// Something else logs already in this process.
+    #[error("logging has been set up already")]
+    Taken(#[from] TryInitError),
+}
+
+/// Sets up the process's logging. The crates that use `log` are heard as well.
+///
+/// # Errors
+/// When the filter does not parse, or logging was set up before.
+pub fn install(options: &Log) -> Result<(), LogError> {
+    let filter = EnvFilter::try_new(&options.filter)?;
+    let registry = tracing_subscriber::registry().with(filter);
+    let terminal = std::io::stderr().is_terminal();
+    match format(options.format, terminal) {
+        LogFormat::Json => registry
+            .with(
+                fmt::layer()
+                    .json()
+                    .flatten_event(true)
+                    .with_current_span(false)
+                    .with_span_list(true)
+                    .with_writer(std::io::stderr),
+            )
+            .try_init()?,
+        LogFormat::Human | LogFormat::Auto => registry
+            .with(
+                fmt::layer()
+                    .with_ansi(terminal && std::env::var_os("NO_COLOR").is_none())
+                    .with_writer(std::io::stderr),
+            )
+            .try_init()?,
+    }
+    Ok(())
+}
+
+/// Which format `auto` means.
+fn format(wanted: LogFormat, terminal: bool) -> LogFormat {
+    match (wanted, terminal) {
+        (LogFormat::Auto, true) => LogFormat::Human,
+        (LogFormat::Auto, false) => LogFormat::Json,
+        (wanted, _) => wanted,
+    }
+}
