@@ -1,6 +1,93 @@
 //! One phone call: a sans-IO machine, and the task that drives room, backend
 //! and model with it.
+//!
+//! [`run`] takes an assigned job to its end and gives its record. It depends on
+//! nothing that may go away in mid-call: not on the worker's socket that brought
+//! the job, not on the database, not on another tenant.
 
+mod apology;
 mod assignment;
+mod chain;
+mod drive;
+mod machine;
+mod playout;
+mod room;
+mod room_api;
+mod speaker;
+
+use std::sync::Arc;
+
+use domain::{CallRecord, Tenant};
+use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+use trunkline_callconfig::Lookup;
+use trunkline_domain as domain;
+use url::Url;
 
 pub use assignment::{Assignment, JobReporter, JobStatus};
+
+/// What the calls of a process share.
+pub struct Services {
+    lookup: Lookup,
+    default_provider: DefaultProvider,
+    rooms: room_api::RoomApi,
+}
+
+/// The model's provider for tenants that bring none of their own.
+#[derive(Debug, Clone)]
+pub struct DefaultProvider {
+    /// For instance `https://api.openai.com/v1`.
+    pub base_url: Url,
+    /// `None`: tenants without a key of their own cannot be served.
+    pub api_key: Option<SecretString>,
+}
+
+impl Services {
+    /// Shared by all calls.
+    pub fn new(lookup: Lookup, default_provider: DefaultProvider) -> Self {
+        Self { lookup, default_provider, rooms: room_api::RoomApi::default() }
+    }
+}
+
+/// Runs one call to its end and gives its record. When `stop` is cancelled, what
+/// is being said is said (3 s at most) and the phone side is sent away.
+pub async fn run(
+    services: Arc<Services>,
+    tenant: Arc<Tenant>,
+    assignment: Assignment,
+    jobs: Arc<dyn JobReporter>,
+    stop: CancellationToken,
+) -> CallRecord {
+    let span = tracing::info_span!(
+        "call",
+        tenant = %tenant.slug,
+        call = %assignment.call_id,
+        job = %assignment.job_id,
+    );
+    async move {
+        let record = drive::Drive::new(services, tenant.clone(), assignment, jobs).run(stop).await;
+        metrics::counter!(
+            "trunkline_calls_total",
+            "tenant" => tenant.slug.to_string(),
+            "outcome" => record.outcome.as_str(),
+            "config_source" => record.config_source.map_or("none", |source| source.as_str()),
+        )
+        .increment(1);
+        if let Some(answered) = record.times.answered {
+            metrics::histogram!("trunkline_call_answer_seconds").record(answered.as_secs_f64());
+        }
+        tracing::info!(
+            outcome = record.outcome.as_str(),
+            config_source = record.config_source.map(|source| source.as_str()),
+            fallback_reason = record.fallback_reason.as_deref(),
+            detail = record.detail.as_deref(),
+            answered_ms = record.times.answered.map(|t| t.as_millis() as u64),
+            ended_ms = record.times.ended.map(|t| t.as_millis() as u64),
+            "the call is over",
+        );
+        record
+    }
+    .instrument(span)
+    .await
+}

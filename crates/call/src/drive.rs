@@ -1,0 +1,398 @@
+//! Drives room, backend and model with the machine of one call. One task; what
+//! takes time runs as a future beside the loop and comes back as an input, so
+//! the loop never waits for a peer.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use domain::{CallRecord, SipParticipant, Tenant};
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use livekit::options::TrackPublishOptions;
+use livekit::prelude::*;
+use livekit::webrtc::audio_stream::native::NativeAudioStream;
+use livekit::webrtc::prelude::RtcAudioSource;
+use secrecy::ExposeSecret;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio_util::sync::CancellationToken;
+use trunkline_callconfig::CallConfigRequest;
+use trunkline_domain as domain;
+use trunkline_realtime::{Command, Endpoint, Recovery, Session};
+
+use crate::assignment::{Assignment, JobReporter};
+use crate::chain::chain;
+use crate::machine::{CallMachine, Effect, Input, Retry};
+use crate::playout::Voice;
+use crate::room::{Reading, RoomReader};
+use crate::speaker::{Speaker, SpeakerEvent};
+use crate::{Services, apology};
+
+/// One attempt to open the room's signalling socket, and how many more are made.
+/// A caller waits for them in silence or ringing.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(4);
+const JOIN_RETRIES: u32 = 1;
+/// Closing the room's connections. What is not closed by then is dropped.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a future beside the loop brought.
+enum Done {
+    Input(Input),
+    Joined(Box<Room>, UnboundedReceiver<RoomEvent>),
+    Model { generation: u64, result: Result<Box<Session>, Input> },
+}
+
+/// One call under way.
+pub(crate) struct Drive {
+    services: Arc<Services>,
+    tenant: Arc<Tenant>,
+    assignment: Assignment,
+    jobs: Arc<dyn JobReporter>,
+    machine: CallMachine,
+    started_at: DateTime<Utc>,
+    pending: FuturesUnordered<BoxFuture<'static, Done>>,
+    room: Option<(Room, UnboundedReceiver<RoomEvent>)>,
+    reader: RoomReader,
+    sip: Option<SipParticipant>,
+    caller_audio: Option<NativeAudioStream>,
+    speaker: Speaker,
+    model: Option<Session>,
+    /// Raised with every new model socket, so that the result of an attempt that
+    /// was given up is recognised.
+    model_generation: u64,
+}
+
+impl Drive {
+    pub(crate) fn new(
+        services: Arc<Services>,
+        tenant: Arc<Tenant>,
+        assignment: Assignment,
+        jobs: Arc<dyn JobReporter>,
+    ) -> Self {
+        let machine = CallMachine::new(Instant::now(), &tenant);
+        let pending = FuturesUnordered::new();
+        pending.push(join(&assignment));
+        Self {
+            services,
+            tenant,
+            assignment,
+            jobs,
+            machine,
+            started_at: Utc::now(),
+            pending,
+            room: None,
+            reader: RoomReader::default(),
+            sip: None,
+            caller_audio: None,
+            speaker: Speaker::new(),
+            model: None,
+            model_generation: 0,
+        }
+    }
+
+    /// Runs the call to its end.
+    pub(crate) async fn run(mut self, stop: CancellationToken) -> CallRecord {
+        let mut stopped = false;
+        self.perform_effects();
+        while !self.machine.is_over() {
+            let deadline = self.machine.deadline();
+            let input = tokio::select! {
+                Some(done) = self.pending.next() => self.on_done(done),
+                event = next_room_event(&mut self.room) => self.on_room_event(event),
+                event = next_model_event(&mut self.model) => Some(Input::Model(event)),
+                Some(event) = self.speaker.next() => Some(match event {
+                    SpeakerEvent::FirstSound => Input::FirstSound,
+                    SpeakerEvent::Drained => Input::PlayoutDrained,
+                }),
+                frame = next_frame(&mut self.caller_audio) => {
+                    self.on_caller_frame(frame);
+                    None
+                }
+                () = stop.cancelled(), if !stopped => {
+                    stopped = true;
+                    Some(Input::Stop)
+                }
+                () = sleep_until(deadline) => Some(Input::Tick),
+            };
+            if let Some(input) = input {
+                self.machine.handle(Instant::now(), input);
+                self.perform_effects();
+            }
+        }
+        self.leave().await;
+        self.record()
+    }
+
+    fn on_done(&mut self, done: Done) -> Option<Input> {
+        match done {
+            Done::Input(input) => Some(input),
+            Done::Joined(room, events) => {
+                self.room = Some((*room, events));
+                Some(Input::Joined)
+            }
+            Done::Model { generation, .. } if generation != self.model_generation => None,
+            Done::Model { result: Ok(session), .. } => {
+                self.model = Some(*session);
+                Some(Input::ModelConnected)
+            }
+            Done::Model { result: Err(input), .. } => Some(input),
+        }
+    }
+
+    fn on_room_event(&mut self, event: Option<RoomEvent>) -> Option<Input> {
+        let Some(event) = event else {
+            // The SDK closed its side of the channel: the connection is gone.
+            self.room = None;
+            return Some(Input::RoomLost("the room's events ended".to_owned()));
+        };
+        match self.reader.read(event)? {
+            Reading::Input(Input::Caller(sip)) => {
+                tracing::info!(
+                    caller = sip.caller.as_ref().map(tracing::field::display),
+                    called = sip.called.as_ref().map(tracing::field::display),
+                    trunk = sip.trunk_id.as_deref(),
+                    sip_call = sip.sip_call_id.as_deref(),
+                    "the phone side is in the room",
+                );
+                self.sip = Some(sip.clone());
+                Some(Input::Caller(sip))
+            }
+            Reading::Input(input) => Some(input),
+            Reading::CallerAudio(stream) => {
+                self.caller_audio = Some(stream);
+                None
+            }
+        }
+    }
+
+    fn on_caller_frame(&mut self, samples: Option<Vec<i16>>) {
+        match samples {
+            Some(samples) if self.machine.listening() => {
+                self.tell_model(Command::AppendAudio(samples));
+            }
+            Some(_) => {}
+            None => self.caller_audio = None,
+        }
+    }
+
+    fn perform_effects(&mut self) {
+        while let Some(effect) = self.machine.next_effect() {
+            self.perform(effect);
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Report(status) => self.jobs.report(&self.assignment.job_id, status),
+            Effect::Lookup { sip, deadline } => self.look_up(&sip, deadline),
+            Effect::ConnectModel { model, pause } => self.connect_model(model, pause),
+            Effect::ToModel(command) => self.tell_model(command),
+            Effect::DropModel => self.drop_model(),
+            Effect::Publish => self.publish(),
+            Effect::OpenPlayout => self.speaker.open(),
+            Effect::Play { item, pcm } => self.speaker.play(&Voice::Model(item), &pcm),
+            Effect::ItemComplete(item) => self.speaker.complete(&Voice::Model(item)),
+            Effect::Interrupt => {
+                let cuts = self.speaker.cut();
+                self.machine.handle(Instant::now(), Input::Cut(cuts));
+            }
+            Effect::PlayApology => {
+                self.speaker.play(&Voice::Apology, &apology::english());
+                self.speaker.complete(&Voice::Apology);
+            }
+            Effect::RemoveCaller { identity } => self.remove_caller(identity),
+            // The loop ends, and `leave` follows.
+            Effect::Leave => {}
+        }
+    }
+
+    fn look_up(&mut self, sip: &SipParticipant, deadline: Instant) {
+        let (call_id, room) = (self.assignment.call_id, &self.assignment.room);
+        let request = CallConfigRequest::new(&self.tenant, call_id, room, sip);
+        let (services, tenant) = (self.services.clone(), self.tenant.clone());
+        self.pending.push(
+            async move {
+                let resolved = services.lookup.resolve(&tenant, &request, deadline).await;
+                Done::Input(Input::Configured(resolved))
+            }
+            .boxed(),
+        );
+    }
+
+    fn connect_model(&mut self, model: String, pause: Duration) {
+        self.drop_model();
+        let generation = self.model_generation;
+        let endpoint = self.endpoint();
+        let attempt = async move {
+            let Some(endpoint) = endpoint else {
+                return Err(Input::ModelUnreachable {
+                    reason: "there is no key for the model's provider: set the tenant's \
+                             provider_api_key or the process's provider.api_key"
+                        .to_owned(),
+                    retry: Retry::Useless,
+                });
+            };
+            tokio::time::sleep(pause).await;
+            Session::connect(&endpoint, &model).await.map(Box::new).map_err(|error| {
+                Input::ModelUnreachable {
+                    retry: match error.recovery() {
+                        Recovery::Reconnect | Recovery::Later => Retry::Useful,
+                        Recovery::Person => Retry::Useless,
+                    },
+                    reason: chain(&error),
+                }
+            })
+        };
+        self.pending
+            .push(async move { Done::Model { generation, result: attempt.await } }.boxed());
+    }
+
+    /// The tenant's model, or what the process has for tenants without their own.
+    fn endpoint(&self) -> Option<Endpoint> {
+        let provider = &self.tenant.provider;
+        let default = &self.services.default_provider;
+        Some(Endpoint {
+            kind: provider.kind,
+            base_url: provider.base_url.clone().unwrap_or_else(|| default.base_url.clone()),
+            api_key: provider.api_key.clone().or_else(|| default.api_key.clone())?,
+        })
+    }
+
+    fn tell_model(&self, command: Command) {
+        // A session that takes no commands is over, and says so with its last event.
+        if let Some(Err(error)) = self.model.as_ref().map(|model| model.send(command)) {
+            tracing::debug!(%error, "the model was not told");
+        }
+    }
+
+    fn drop_model(&mut self) {
+        self.model = None;
+        self.model_generation += 1;
+    }
+
+    fn publish(&mut self) {
+        let Some((room, _)) = &self.room else {
+            self.pending.push(
+                async { Done::Input(Input::PublishFailed("the room was not joined".to_owned())) }
+                    .boxed(),
+            );
+            return;
+        };
+        let participant = room.local_participant();
+        let source = RtcAudioSource::Native(self.speaker.source());
+        self.pending.push(
+            async move {
+                let track = LocalAudioTrack::create_audio_track("agent", source);
+                let options =
+                    TrackPublishOptions { source: TrackSource::Microphone, ..Default::default() };
+                Done::Input(
+                    match participant.publish_track(LocalTrack::Audio(track), options).await {
+                        Ok(_) => Input::Published,
+                        Err(error) => Input::PublishFailed(chain(&error)),
+                    },
+                )
+            }
+            .boxed(),
+        );
+    }
+
+    fn remove_caller(&mut self, identity: String) {
+        let client = self.services.rooms.of(&self.tenant);
+        let room = self.assignment.room.clone();
+        self.pending.push(
+            async move {
+                if let Err(error) = client.remove_participant(&room, &identity).await {
+                    tracing::debug!(error = %chain(&error), "the phone side was not removed");
+                }
+                Done::Input(Input::CallerRemoved)
+            }
+            .boxed(),
+        );
+    }
+
+    /// Leaves the room and deletes it: whoever is still in it hears nothing more.
+    async fn leave(&mut self) {
+        self.caller_audio = None;
+        if let Some((room, _events)) = self.room.take() {
+            match tokio::time::timeout(CLOSE_TIMEOUT, room.close()).await {
+                Ok(Ok(()) | Err(RoomError::AlreadyClosed)) => {}
+                Ok(Err(error)) => tracing::debug!(error = %chain(&error), "closing the room"),
+                Err(_) => tracing::warn!("the room did not close in {CLOSE_TIMEOUT:?}"),
+            }
+        }
+        let client = self.services.rooms.of(&self.tenant);
+        if let Err(error) = client.delete_room(&self.assignment.room).await {
+            // Usually the room is gone already, deleted by its owner.
+            tracing::debug!(error = %chain(&error), "the room was not deleted");
+        }
+    }
+
+    fn record(self) -> CallRecord {
+        let summary = self.machine.summary();
+        let sip = self.sip;
+        CallRecord {
+            id: self.assignment.call_id,
+            tenant_id: self.tenant.id,
+            job_id: self.assignment.job_id,
+            room: self.assignment.room,
+            sip_call_id: sip.as_ref().and_then(|sip| sip.sip_call_id.clone()),
+            trunk_id: sip.as_ref().and_then(|sip| sip.trunk_id.clone()),
+            direction: sip.as_ref().map(|sip| sip.direction),
+            caller: sip.as_ref().and_then(|sip| sip.caller.clone()),
+            called: sip.and_then(|sip| sip.called),
+            config_source: summary.config_source,
+            fallback_reason: summary.fallback_reason,
+            model: Some(summary.model),
+            outcome: summary.outcome,
+            detail: summary.detail,
+            started_at: self.started_at,
+            times: summary.times,
+        }
+    }
+}
+
+fn join(assignment: &Assignment) -> BoxFuture<'static, Done> {
+    let url = assignment.url.to_string();
+    let token = assignment.token.clone();
+    async move {
+        let mut options = RoomOptions::default();
+        options.connect_timeout = JOIN_TIMEOUT;
+        options.join_retries = JOIN_RETRIES;
+        match Room::connect(&url, token.expose_secret(), options).await {
+            Ok((room, events)) => Done::Joined(Box::new(room), events),
+            Err(error) => Done::Input(Input::JoinFailed(chain(&error))),
+        }
+    }
+    .boxed()
+}
+
+async fn next_room_event(
+    room: &mut Option<(Room, UnboundedReceiver<RoomEvent>)>,
+) -> Option<RoomEvent> {
+    match room {
+        Some((_, events)) => events.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_model_event(model: &mut Option<Session>) -> trunkline_realtime::Event {
+    match model {
+        Some(session) => session.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_frame(stream: &mut Option<NativeAudioStream>) -> Option<Vec<i16>> {
+    match stream {
+        Some(stream) => stream.next().await.map(|frame| frame.data.into_owned()),
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,419 @@
+//! The course of a call, as sentences; then every course at once.
+
+use proptest::prelude::*;
+use serde_json::json;
+use trunkline_callconfig::FallbackReason;
+use trunkline_domain::{TenantFields, TenantId, TenantVersion};
+use trunkline_realtime::{CloseReason, Usage};
+
+use super::*;
+
+fn tenant() -> Tenant {
+    Tenant::try_from(TenantFields {
+        id: TenantId(uuid::Uuid::nil()),
+        slug: "acme".into(),
+        version: TenantVersion(1),
+        enabled: true,
+        livekit_url: "ws://localhost:7880".into(),
+        livekit_api_key: "key".into(),
+        livekit_api_secret: "secret".into(),
+        agent_name: "pstn-voice-agent".into(),
+        deployment: None,
+        call_config_url: None,
+        call_config_bearer: None,
+        call_config_deadline_ms: 4000,
+        answer_deadline_ms: 6000,
+        default_config: json!({"startMessage": "Default."}),
+        provider: "openai".into(),
+        provider_base_url: None,
+        provider_api_key: None,
+        max_calls: None,
+    })
+    .unwrap()
+}
+
+fn sip(status: CallStatus) -> SipParticipant {
+    let mut sip = SipParticipant::from_attributes("sip_1", [("sip.ruleID", "SDR_1")]);
+    sip.status = status;
+    sip
+}
+
+fn resolved(start_message: &str, model: &str) -> Resolved {
+    let mut config = tenant().default_config;
+    config.start_message = start_message.into();
+    config.model = model.into();
+    Resolved {
+        config,
+        source: ConfigSource::Fresh,
+        reason: None,
+        took: Duration::from_millis(5),
+    }
+}
+
+fn audio(response: &str) -> Event {
+    Event::Audio {
+        response: ResponseId::from(response),
+        item: ItemId::from("item"),
+        pcm: vec![1; 240],
+    }
+}
+
+fn done(response: &str, status: ResponseStatus) -> Event {
+    Event::ResponseDone { id: ResponseId::from(response), status, usage: Usage::default() }
+}
+
+fn speech_started() -> Event {
+    Event::SpeechStarted { at: Duration::ZERO }
+}
+
+fn speech_stopped() -> Event {
+    Event::SpeechStopped { at: Duration::ZERO }
+}
+
+/// A call, with the names of the effects that each step had.
+struct Call {
+    machine: CallMachine,
+    now: Instant,
+    played: Vec<String>,
+}
+
+impl Call {
+    fn new() -> Self {
+        let now = Instant::now();
+        let mut call = Self { machine: CallMachine::new(now, &tenant()), now, played: vec![] };
+        assert_eq!(call.effects(), ["report Running", "connect gpt-realtime"]);
+        call
+    }
+
+    fn ringing() -> Self {
+        let mut call = Self::new();
+        call.step(Input::Joined);
+        call.step(Input::Caller(sip(CallStatus::Ringing)));
+        call
+    }
+
+    fn talking() -> Self {
+        let mut call = Self::ringing();
+        call.step(Input::ModelConnected);
+        call.step(Input::Configured(resolved("Hello.", "gpt-realtime")));
+        call.step(Input::Model(Event::Ready { dropped: vec![] }));
+        call.step(Input::Model(audio("greeting")));
+        call.step(Input::Published);
+        call.step(Input::Status(CallStatus::Active));
+        assert!(call.machine.listening());
+        call
+    }
+
+    fn step(&mut self, input: Input) -> Vec<String> {
+        self.machine.handle(self.now, input);
+        self.effects()
+    }
+
+    fn model(&mut self, event: Event) -> Vec<String> {
+        self.step(Input::Model(event))
+    }
+
+    /// Lets the next deadline come.
+    fn wait(&mut self) -> Vec<String> {
+        self.now = self.machine.deadline().expect("something is awaited");
+        self.step(Input::Tick)
+    }
+
+    fn effects(&mut self) -> Vec<String> {
+        let mut names = Vec::new();
+        while let Some(effect) = self.machine.next_effect() {
+            names.push(match effect {
+                Effect::Report(status) => format!("report {status:?}"),
+                Effect::Lookup { .. } => "lookup".into(),
+                Effect::ConnectModel { model, .. } => format!("connect {model}"),
+                Effect::ToModel(Command::Configure(_)) => "configure".into(),
+                Effect::ToModel(Command::Greet { text }) => format!("greet {text}"),
+                Effect::ToModel(Command::Truncate { heard, .. }) => {
+                    format!("truncate {}", heard.as_millis())
+                }
+                Effect::ToModel(other) => format!("{other:?}"),
+                Effect::DropModel => "drop model".into(),
+                Effect::Publish => "publish".into(),
+                Effect::OpenPlayout => "open".into(),
+                Effect::Play { item, .. } => {
+                    self.played.push(item.to_string());
+                    "play".into()
+                }
+                Effect::ItemComplete(_) => "complete".into(),
+                Effect::Interrupt => "interrupt".into(),
+                Effect::PlayApology => "apology".into(),
+                Effect::RemoveCaller { .. } => "bye".into(),
+                Effect::Leave => "leave".into(),
+            });
+        }
+        names
+    }
+
+    fn outcome(self) -> CallOutcome {
+        self.machine.summary().outcome
+    }
+}
+
+#[test]
+fn the_phone_is_answered_when_the_greeting_begins_to_arrive() {
+    let mut call = Call::new();
+    assert!(call.step(Input::Joined).is_empty());
+    assert_eq!(call.step(Input::Caller(sip(CallStatus::Ringing))), ["lookup"]);
+    assert!(call.step(Input::ModelConnected).is_empty());
+    assert_eq!(call.step(Input::Configured(resolved("Hi.", "gpt-realtime"))), ["configure"]);
+    assert_eq!(call.model(Event::Ready { dropped: vec![] }), ["greet Hi."]);
+    assert_eq!(call.model(audio("r")), ["play", "publish"]);
+    assert_eq!(call.model(audio("r")), ["play"]);
+    assert!(call.step(Input::Published).is_empty(), "nothing sounds before active");
+    assert_eq!(call.step(Input::Status(CallStatus::Active)), ["open"]);
+}
+
+#[test]
+fn another_model_than_the_default_gets_a_socket_of_its_own() {
+    let mut call = Call::ringing();
+    call.step(Input::ModelConnected);
+    assert_eq!(call.step(Input::Configured(resolved("Hi.", "other"))), ["connect other"]);
+    assert_eq!(call.step(Input::ModelConnected), ["configure"]);
+}
+
+#[test]
+fn with_no_start_message_the_phone_is_answered_and_the_caller_speaks_first() {
+    let mut call = Call::ringing();
+    call.step(Input::ModelConnected);
+    call.step(Input::Configured(resolved("", "gpt-realtime")));
+    assert_eq!(call.model(Event::Ready { dropped: vec![] }), ["publish"]);
+    call.step(Input::Published);
+    call.step(Input::Status(CallStatus::Active));
+    assert_eq!(call.machine.deadline(), None, "nobody owes anybody a word");
+}
+
+#[test]
+fn active_before_our_track_is_there_opens_the_playout_with_the_track() {
+    let mut call = Call::ringing();
+    call.step(Input::Status(CallStatus::Active));
+    call.step(Input::ModelConnected);
+    call.step(Input::Configured(resolved("Hi.", "gpt-realtime")));
+    call.model(Event::Ready { dropped: vec![] });
+    call.model(audio("r"));
+    assert_eq!(call.step(Input::Published), ["open"]);
+}
+
+#[test]
+fn a_bridge_that_never_says_active_is_spoken_to_all_the_same() {
+    let mut call = Call::ringing();
+    call.step(Input::ModelConnected);
+    call.step(Input::Configured(resolved("Hi.", "gpt-realtime")));
+    call.model(Event::Ready { dropped: vec![] });
+    call.model(audio("r"));
+    call.step(Input::Published);
+    assert_eq!(call.wait(), ["open"]);
+}
+
+#[test]
+fn speech_breaks_in_truncates_at_what_was_heard_and_mutes_the_rest() {
+    let mut call = Call::talking();
+    assert_eq!(call.model(speech_started()), ["interrupt"]);
+    let cut = Cut { item: ItemId::from("item"), heard: Duration::from_millis(120) };
+    assert_eq!(call.step(Input::Cut(vec![cut])), ["truncate 120"]);
+    assert!(call.model(audio("greeting")).is_empty(), "late audio of the broken response");
+    call.model(done("greeting", ResponseStatus::Cancelled));
+    call.model(speech_stopped());
+    assert_eq!(call.model(audio("answer")), ["play"]);
+}
+
+#[test]
+fn a_caller_who_gives_up_while_it_rings_ends_everything() {
+    let mut call = Call::ringing();
+    let ended = call.step(Input::CallerLeft);
+    assert_eq!(ended, ["report Success", "drop model", "leave"]);
+    assert_eq!(call.outcome(), CallOutcome::CallerGaveUp);
+}
+
+#[test]
+fn a_hang_up_is_reported_before_we_leave_and_the_participant_is_awaited() {
+    let mut call = Call::talking();
+    let ended = call.step(Input::Status(CallStatus::Hangup));
+    assert_eq!(ended, ["report Success", "drop model", "bye"]);
+    assert_eq!(call.step(Input::CallerLeft), ["leave"]);
+    assert_eq!(call.outcome(), CallOutcome::CallerHungUp);
+}
+
+#[test]
+fn a_phone_side_that_does_not_go_does_not_hold_us() {
+    let mut call = Call::talking();
+    call.step(Input::Status(CallStatus::Hangup));
+    assert_eq!(call.wait(), ["leave"]);
+}
+
+#[test]
+fn told_to_stop_we_finish_the_sentence_and_send_the_caller_away() {
+    let mut call = Call::talking();
+    assert!(call.step(Input::Stop).is_empty());
+    assert_eq!(call.step(Input::PlayoutDrained), ["report Success", "drop model", "bye"]);
+    assert_eq!(call.step(Input::CallerLeft), ["leave"]);
+    assert_eq!(call.outcome(), CallOutcome::Cut);
+}
+
+#[test]
+fn told_to_stop_while_it_rings_we_refuse_the_call() {
+    let mut call = Call::ringing();
+    assert_eq!(call.step(Input::Stop), ["report Success", "drop model", "bye"]);
+}
+
+#[test]
+fn a_model_that_cannot_be_reached_is_tried_again_then_the_caller_hears_the_apology() {
+    let mut call = Call::ringing();
+    let unreachable =
+        || Input::ModelUnreachable { reason: "refused".into(), retry: Retry::Useful };
+    assert!(call.step(unreachable()).is_empty(), "the early socket is a head start only");
+    let configured = Input::Configured(resolved("Hi.", "gpt-realtime"));
+    assert_eq!(call.step(configured), ["connect gpt-realtime"]);
+    assert_eq!(call.step(unreachable()), ["connect gpt-realtime"]);
+    assert_eq!(call.step(unreachable()), ["connect gpt-realtime"]);
+    assert_eq!(call.step(unreachable()), ["drop model", "interrupt", "apology", "publish"]);
+    assert!(call.step(Input::Published).is_empty());
+    assert_eq!(call.step(Input::Status(CallStatus::Active)), ["open"]);
+    let ended = call.step(Input::PlayoutDrained);
+    assert_eq!(ended, ["report Failed(\"model_failed\")", "drop model", "bye"]);
+    assert_eq!(call.step(Input::CallerLeft), ["leave"]);
+    assert_eq!(call.outcome(), CallOutcome::ModelFailed);
+}
+
+#[test]
+fn a_refused_key_is_not_tried_again() {
+    let mut call = Call::ringing();
+    call.step(Input::Configured(resolved("Hi.", "gpt-realtime")));
+    let refused = Input::ModelUnreachable { reason: "401".into(), retry: Retry::Useless };
+    assert!(call.step(refused).contains(&"apology".to_owned()));
+}
+
+#[test]
+fn the_answer_deadline_ends_the_ringing_with_what_is_ready() {
+    let mut call = Call::ringing();
+    call.step(Input::ModelConnected);
+    call.step(Input::Configured(resolved("Hi.", "gpt-realtime")));
+    call.model(Event::Ready { dropped: vec![] });
+    assert_eq!(call.wait(), ["publish"], "the model is ready, its first sound is late");
+
+    let mut call = Call::ringing();
+    assert_eq!(call.wait(), ["drop model", "interrupt", "apology", "publish"]);
+}
+
+#[test]
+fn a_model_that_does_not_speak_when_it_is_its_turn_is_given_up() {
+    let mut call = Call::talking();
+    call.step(Input::PlayoutDrained);
+    call.model(done("greeting", ResponseStatus::Completed));
+    call.model(speech_started());
+    call.model(speech_stopped());
+    assert_eq!(call.wait(), ["drop model", "interrupt", "apology"]);
+}
+
+#[test]
+fn a_model_lost_in_mid_call_leads_to_the_apology() {
+    let mut call = Call::talking();
+    let lost = call.model(Event::Closed(CloseReason::Silent));
+    assert_eq!(lost, ["drop model", "interrupt", "apology"]);
+    assert_eq!(call.outcome(), CallOutcome::ModelFailed);
+}
+
+#[test]
+fn a_room_without_a_phone_side_is_left() {
+    let mut call = Call::new();
+    call.step(Input::Joined);
+    assert_eq!(call.wait(), ["report Failed(\"no_caller\")", "drop model", "leave"]);
+    assert_eq!(call.outcome(), CallOutcome::NoCaller);
+}
+
+#[test]
+fn a_caller_left_behind_in_a_room_that_we_lost_is_sent_away_through_the_api() {
+    let mut call = Call::talking();
+    let ended = call.step(Input::RoomLost("removed".into()));
+    assert_eq!(ended, ["report Success", "drop model", "bye"]);
+    assert_eq!(call.step(Input::CallerRemoved), ["leave"]);
+}
+
+#[test]
+fn the_reason_for_a_fallback_is_in_the_record() {
+    let mut call = Call::ringing();
+    let mut fallback = resolved("Default.", "gpt-realtime");
+    fallback.source = ConfigSource::TenantDefault;
+    fallback.reason = Some(FallbackReason::Timeout);
+    call.step(Input::Configured(fallback));
+    let summary = call.machine.summary();
+    assert_eq!(summary.config_source, Some(ConfigSource::TenantDefault));
+    assert_eq!(summary.fallback_reason, Some(FallbackReason::Timeout.to_string()));
+}
+
+fn any_input() -> impl Strategy<Value = Input> {
+    let response = || prop_oneof![Just("greeting"), Just("answer")];
+    prop_oneof![
+        Just(()).prop_map(|()| Input::Joined),
+        Just(()).prop_map(|()| Input::JoinFailed("x".into())),
+        prop_oneof![
+            Just(CallStatus::Ringing),
+            Just(CallStatus::Active),
+            Just(CallStatus::Unknown)
+        ]
+        .prop_map(|status| Input::Caller(sip(status))),
+        prop_oneof![
+            Just(CallStatus::Ringing),
+            Just(CallStatus::Active),
+            Just(CallStatus::Hangup)
+        ]
+        .prop_map(Input::Status),
+        Just(()).prop_map(|()| Input::CallerLeft),
+        Just(()).prop_map(|()| Input::RoomLost("x".into())),
+        prop_oneof![Just(""), Just("Hi.")]
+            .prop_map(|text| Input::Configured(resolved(text, "gpt-realtime"))),
+        Just(()).prop_map(|()| Input::ModelConnected),
+        prop_oneof![Just(Retry::Useful), Just(Retry::Useless)]
+            .prop_map(|retry| Input::ModelUnreachable { reason: "x".into(), retry }),
+        Just(()).prop_map(|()| Input::Model(Event::Ready { dropped: vec![] })),
+        response().prop_map(|r| Input::Model(audio(r))),
+        response().prop_map(|r| Input::Model(done(r, ResponseStatus::Completed))),
+        Just(()).prop_map(|()| Input::Model(speech_started())),
+        Just(()).prop_map(|()| Input::Model(speech_stopped())),
+        Just(()).prop_map(|()| Input::Model(Event::Closed(CloseReason::Silent))),
+        Just(()).prop_map(|()| Input::Published),
+        Just(()).prop_map(|()| Input::PublishFailed("x".into())),
+        Just(()).prop_map(|()| Input::PlayoutDrained),
+        Just(()).prop_map(|()| Input::CallerRemoved),
+        Just(()).prop_map(|()| Input::Stop),
+        Just(()).prop_map(|()| Input::Tick),
+    ]
+}
+
+proptest! {
+    /// Whatever happens in whatever order: the job's end is reported once and
+    /// before we leave, the track is published once, nothing sounds before it,
+    /// and a call that nobody talks to any more ends.
+    #[test]
+    fn every_course_ends_in_order(
+        inputs in proptest::collection::vec((any_input(), 0u64..3000), 0..60)
+    ) {
+        let mut call = Call::new();
+        let mut all = Vec::new();
+        for (input, pause_ms) in inputs {
+            call.now += Duration::from_millis(pause_ms);
+            all.extend(call.step(input));
+        }
+        all.extend(call.step(Input::Stop));
+        for _ in 0..10 {
+            if !call.machine.is_over() {
+                all.extend(call.wait());
+            }
+        }
+        prop_assert!(call.machine.is_over());
+        let count = |name: &str| all.iter().filter(|e| e.starts_with(name)).count();
+        let first = |name: &str| all.iter().position(|e| e.starts_with(name));
+        prop_assert_eq!(count("leave"), 1);
+        prop_assert_eq!(count("report"), 1);
+        prop_assert!(count("publish") <= 1);
+        prop_assert!(first("report") < first("leave"));
+        if let Some(open) = first("open") {
+            prop_assert!(first("publish").is_some_and(|publish| publish < open));
+        }
+        prop_assert_eq!(all.last().map(String::as_str), Some("leave"));
+    }
+}

@@ -1,0 +1,303 @@
+//! The product itself, as a process: the binary that ops run, with its
+//! configuration in the environment, its log in a file, and signals.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use serde::Deserialize;
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::ports;
+use crate::process::{Guarded, Signal, Spec, log_tail};
+
+/// Names a binary to be used instead of building one.
+const OVERRIDE: &str = "TRUNKLINE_BIN";
+
+/// A build from nothing takes some minutes on two cores.
+const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
+
+/// From start to the first answer of `/healthz`.
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// How often what is waited for is looked at.
+const POLL: Duration = Duration::from_millis(5);
+
+/// What one project looks like from outside: an entry of `/status`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ProjectStatus {
+    /// The tenant.
+    pub slug: String,
+    /// `registered`, `backing_off`, `credentials_refused`, `parked`, …
+    pub state: String,
+    /// Why it is in this state.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// How often its worker was restarted.
+    #[serde(default)]
+    pub restarts: u64,
+    /// Calls under way.
+    #[serde(default)]
+    pub active_calls: u64,
+    /// The version of the row that it runs.
+    #[serde(default)]
+    pub version: i64,
+}
+
+#[derive(Deserialize)]
+struct Status {
+    projects: Vec<ProjectStatus>,
+}
+
+/// A running `trunkline serve`. Dropping it ends it.
+pub struct Product {
+    process: Guarded,
+    directory: TempDir,
+    program: PathBuf,
+    environment: Vec<(String, String)>,
+    admin: u16,
+    http: reqwest::Client,
+}
+
+impl Product {
+    /// Builds the binary if need be, and starts it on a database, with more
+    /// variables in its environment. Returns when it answers.
+    ///
+    /// # Errors
+    /// When it cannot be built or does not come up; its log is in the error.
+    pub async fn start(
+        database_url: &str,
+        more: impl IntoIterator<Item = (&str, &str)>,
+    ) -> anyhow::Result<Self> {
+        let program = binary().await?;
+        let directory = tempfile::Builder::new()
+            .prefix("trunkline-product-")
+            .tempdir()
+            .context("cannot make a directory for trunkline")?;
+        let [admin] = ports::free_tcp().context("there is no free port")?;
+        let keys = run(&program, &["keys", "generate"], &[]).await?;
+        let mut environment = vec![
+            ("TRUNKLINE_DATABASE__URL".to_owned(), database_url.to_owned()),
+            ("TRUNKLINE_DATABASE__MIGRATE_AT_START".to_owned(), "true".to_owned()),
+            ("TRUNKLINE_SEALING__KEYS".to_owned(), keys.trim().to_owned()),
+            ("TRUNKLINE_ADMIN__LISTEN".to_owned(), format!("127.0.0.1:{admin}")),
+            ("TRUNKLINE_LOG__FORMAT".to_owned(), "json".to_owned()),
+        ];
+        environment.extend(more.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())));
+        let process = spawn(&program, &environment, directory.path())?;
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(5))
+            .build()
+            .context("cannot make an HTTP client")?;
+        let mut product = Self { process, directory, program, environment, admin, http };
+        product.answers().await?;
+        Ok(product)
+    }
+
+    /// Runs the binary's command line in the same environment, for instance
+    /// `["tenant", "list", "--json"]`, and returns what it printed.
+    ///
+    /// # Errors
+    /// When it fails; what it said is in the error.
+    pub async fn command(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        run(&self.program, arguments, &self.environment).await
+    }
+
+    /// The body of an admin route.
+    ///
+    /// # Errors
+    /// When there is no answer. The status is returned, whatever it is.
+    pub async fn get(&self, path: &str) -> anyhow::Result<(u16, String)> {
+        let url = format!("http://127.0.0.1:{}{path}", self.admin);
+        let response = self.http.get(&url).send().await?;
+        let status = response.status().as_u16();
+        Ok((status, response.text().await?))
+    }
+
+    /// How the projects are.
+    ///
+    /// # Errors
+    /// When `/status` does not answer as it should.
+    pub async fn projects(&self) -> anyhow::Result<Vec<ProjectStatus>> {
+        let (_, body) = self.get("/status").await?;
+        let status: Status = serde_json::from_str(&body)
+            .with_context(|| format!("/status answered {body}"))?;
+        Ok(status.projects)
+    }
+
+    /// Waits until a project is as wanted and returns it so.
+    ///
+    /// # Errors
+    /// When it is not within `limit`: with what it was last, and the log's end.
+    pub async fn project_until(
+        &self,
+        slug: &str,
+        limit: Duration,
+        wanted: impl Fn(&ProjectStatus) -> bool,
+    ) -> anyhow::Result<ProjectStatus> {
+        let until = Instant::now() + limit;
+        loop {
+            let projects = self.projects().await?;
+            let project = projects.into_iter().find(|project| project.slug == slug);
+            if let Some(project) = project.as_ref().filter(|project| wanted(project)) {
+                return Ok(project.clone());
+            }
+            anyhow::ensure!(
+                Instant::now() < until,
+                "project {slug} did not come to the state within {} ms; it is {project:?}; \
+                 the log ends with\n{}",
+                limit.as_millis(),
+                self.log_tail()
+            );
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Waits until no project of this name is listed any more.
+    ///
+    /// # Errors
+    /// When it still is after `limit`.
+    pub async fn project_gone(&self, slug: &str, limit: Duration) -> anyhow::Result<()> {
+        let until = Instant::now() + limit;
+        while self.projects().await?.iter().any(|project| project.slug == slug) {
+            anyhow::ensure!(Instant::now() < until, "project {slug} is still there");
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(())
+    }
+
+    /// Asks the process to drain (`SIGTERM`).
+    pub fn terminate(&mut self) {
+        self.process.signal(Signal::Terminate);
+    }
+
+    /// Ends the process as a crash would.
+    pub fn kill(&mut self) {
+        self.process.signal(Signal::Kill);
+    }
+
+    /// Waits for the process's end.
+    ///
+    /// # Errors
+    /// When it has not ended within `limit`.
+    pub async fn ended(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
+        self.process.ended(limit).await
+    }
+
+    /// Everything that the process logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(log_path(self.directory.path())).unwrap_or_default()
+    }
+
+    /// The end of the log.
+    #[must_use]
+    pub fn log_tail(&self) -> String {
+        log_tail(&log_path(self.directory.path()))
+    }
+
+    async fn answers(&mut self) -> anyhow::Result<()> {
+        let until = Instant::now() + START_LIMIT;
+        loop {
+            if let Ok((200, _)) = self.get("/healthz").await {
+                return Ok(());
+            }
+            if let Some(status) = self.process.exit()? {
+                anyhow::bail!("trunkline ended with {status}:\n{}", self.log_tail());
+            }
+            anyhow::ensure!(
+                Instant::now() < until,
+                "trunkline does not answer; its log ends with\n{}",
+                self.log_tail()
+            );
+            tokio::time::sleep(POLL).await;
+        }
+    }
+}
+
+fn log_path(directory: &Path) -> PathBuf {
+    directory.join("trunkline.log")
+}
+
+fn spawn(
+    program: &Path,
+    environment: &[(String, String)],
+    directory: &Path,
+) -> anyhow::Result<Guarded> {
+    // `env` hands the variables over, so that no secret is in our own environment.
+    let mut command: Vec<OsString> = vec!["env".into()];
+    command.extend(environment.iter().map(|(key, value)| format!("{key}={value}").into()));
+    command.push(program.into());
+    command.push("serve".into());
+    Guarded::spawn(&Spec {
+        name: "trunkline",
+        command,
+        log: &log_path(directory),
+        user: None,
+        last_signal: Signal::Kill,
+        scratch: directory,
+    })
+}
+
+async fn run(
+    program: &Path,
+    arguments: &[&str],
+    environment: &[(String, String)],
+) -> anyhow::Result<String> {
+    let output = Command::new(program)
+        .args(arguments)
+        .envs(environment.iter().map(|(key, value)| (key, value)))
+        .kill_on_drop(true)
+        .output()
+        .await
+        .with_context(|| format!("cannot run {}", program.display()))?;
+    anyhow::ensure!(
+        output.status.success(),
+        "`trunkline {}` ended with {}: {}",
+        arguments.join(" "),
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).context("what it printed is not UTF-8")
+}
+
+/// Finds the binary that belongs to the running test or demo, building it first:
+/// cargo does so only for the package's own tests.
+async fn binary() -> anyhow::Result<PathBuf> {
+    if let Some(program) = std::env::var_os(OVERRIDE).filter(|value| !value.is_empty()) {
+        return Ok(program.into());
+    }
+    // target/<profile>/deps/<test> or target/<profile>/<program>
+    let own = std::env::current_exe().context("cannot find our own program")?;
+    let profile = own
+        .ancestors()
+        .find(|path| path.join("deps").is_dir())
+        .context("our own program is not in cargo's target directory: set TRUNKLINE_BIN")?;
+    let profile_name = match profile.file_name().and_then(|name| name.to_str()) {
+        Some("debug") | None => "dev",
+        Some(name) => name,
+    };
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let target = profile.parent().context("the target directory has no parent")?;
+    let build = Command::new(cargo)
+        .args(["build", "--quiet", "--package", "trunkline", "--profile", profile_name])
+        .arg("--target-dir")
+        .arg(target)
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(BUILD_LIMIT, build)
+        .await
+        .context("building trunkline took too long")?
+        .context("cannot run cargo")?;
+    anyhow::ensure!(
+        output.status.success(),
+        "trunkline does not build:\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(profile.join("trunkline"))
+}
