@@ -1,1 +1,9 @@
 //! Real servers and simulated peers: for tests, the demo and the benchmarks.
+
+pub mod backend;
+mod cache;
+pub mod livekit;
+mod ports;
+pub mod postgres;
+mod process;
+pub mod voice;

@@ -1,0 +1,330 @@
+//! Real livekit-servers for tests, the demo and the benchmarks.
+//!
+//! Each is one project: its own URL, key and secret, on loopback ports of its
+//! own. It ends with its owner, even one that is killed.
+
+mod binary;
+mod probe;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use livekit_api::access_token::{AccessToken, VideoGrants};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::json;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+pub use self::binary::{VERSION, prepare};
+pub use self::probe::RoomProbe;
+use crate::ports;
+use crate::process::{Guarded, Signal, Spec, log_tail};
+
+/// From start to the first answer: some 100 ms; a loaded machine takes longer.
+const READY_LIMIT: Duration = Duration::from_secs(30);
+
+/// A forced shutdown gives open HTTP requests 5 s.
+const STOP_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long a shutdown may wait for the rooms to empty, before a second signal
+/// forces it: left alone, the server waits for its last participant.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+/// How often a server that is starting is tried.
+const POLL: Duration = Duration::from_millis(20);
+
+/// What a project is started with.
+#[derive(Clone, Debug)]
+pub struct LiveKitOptions {
+    /// The project's API key.
+    pub api_key: String,
+    /// The project's API secret; the server wants at least 32 characters.
+    pub api_secret: SecretString,
+    /// How long a room waits for its first participant. LiveKit's default is
+    /// five minutes; a test wants to see the end of it.
+    pub empty_timeout: Duration,
+    /// How long a room stays after its last participant has left.
+    pub departure_timeout: Duration,
+    /// The server's log level: `debug`, `info`, `warn` or `error`.
+    pub log_level: String,
+}
+
+impl Default for LiveKitOptions {
+    /// A project with a key and a secret of its own.
+    fn default() -> Self {
+        let unique = Uuid::new_v4().simple().to_string();
+        Self {
+            api_key: format!("API{}", &unique[..12]),
+            api_secret: format!("{unique}{}", Uuid::new_v4().simple()).into(),
+            empty_timeout: Duration::from_secs(60),
+            departure_timeout: Duration::from_secs(20),
+            log_level: "info".to_owned(),
+        }
+    }
+}
+
+/// The ports of one server. They stay the same over restarts.
+#[derive(Clone, Copy, Debug)]
+struct Ports {
+    signal: u16,
+    rtc_tcp: u16,
+    rtc_udp: u16,
+}
+
+impl Ports {
+    fn pick() -> std::io::Result<Self> {
+        let [signal, rtc_tcp] = ports::free_tcp()?;
+        Ok(Self {
+            signal,
+            rtc_tcp,
+            rtc_udp: ports::free_udp()?,
+        })
+    }
+}
+
+/// A running livekit-server. Dropping it ends it.
+pub struct LiveKitServer {
+    // The order matters: the server ends before its directory is removed.
+    server: Option<Guarded>,
+    directory: TempDir,
+    program: PathBuf,
+    options: LiveKitOptions,
+    ports: Ports,
+}
+
+impl LiveKitServer {
+    /// Starts a server; see [`prepare`] for where its program comes from.
+    ///
+    /// # Errors
+    /// When there is no program and it cannot be built, or the server does not
+    /// come up; its log is in the error.
+    pub async fn start(options: LiveKitOptions) -> anyhow::Result<Self> {
+        let program = prepare().await?;
+        let directory = tempfile::Builder::new()
+            .prefix("trunkline-livekit-")
+            .tempdir()
+            .context("cannot make a directory for livekit-server")?;
+        let mut server = Self {
+            server: None,
+            directory,
+            program,
+            options,
+            ports: Ports::pick().context("there is no free port")?,
+        };
+        for attempt in 1..=ports::ATTEMPTS {
+            match server.start_again().await {
+                Ok(()) => return Ok(server),
+                Err(error) if attempt == ports::ATTEMPTS => return Err(error),
+                Err(error) => tracing::debug!(attempt, "livekit-server did not start: {error:#}"),
+            }
+            server.ports = Ports::pick().context("there is no free port")?;
+        }
+        unreachable!("the last attempt returns")
+    }
+
+    /// The project's URL, as a tenant's row has it: `ws://127.0.0.1:<port>`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("ws://127.0.0.1:{}", self.ports.signal)
+    }
+
+    /// The same for HTTP clients.
+    #[must_use]
+    pub fn http_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.signal)
+    }
+
+    /// The project's API key.
+    #[must_use]
+    pub fn api_key(&self) -> &str {
+        &self.options.api_key
+    }
+
+    /// The project's API secret.
+    #[must_use]
+    pub fn api_secret(&self) -> &SecretString {
+        &self.options.api_secret
+    }
+
+    /// A look into the project's rooms.
+    #[must_use]
+    pub fn probe(&self) -> RoomProbe {
+        RoomProbe::new(&self.http_url(), self.api_key(), self.api_secret())
+    }
+
+    /// A token of the project with these grants, for `identity`.
+    ///
+    /// # Errors
+    /// When the grants name no room to join.
+    pub fn token(&self, identity: &str, grants: VideoGrants) -> anyhow::Result<String> {
+        AccessToken::with_api_key(self.api_key(), self.api_secret().expose_secret())
+            .with_identity(identity)
+            .with_grants(grants)
+            .to_jwt()
+            .context("cannot sign a token")
+    }
+
+    /// Ends the server: whoever is in its rooms is disconnected first.
+    ///
+    /// # Errors
+    /// When it does not end in time.
+    pub async fn stop(&mut self) -> anyhow::Result<()> {
+        let Some(mut server) = self.server.take() else {
+            return Ok(());
+        };
+        server.signal(Signal::Terminate);
+        if server.ended_within(PATIENCE).await?.is_none() {
+            server.signal(Signal::Terminate);
+            server.ended(STOP_LIMIT).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the server without a word to anybody.
+    ///
+    /// # Errors
+    /// When it does not end in time.
+    pub async fn crash(&mut self) -> anyhow::Result<()> {
+        let Some(mut server) = self.server.take() else {
+            return Ok(());
+        };
+        server.signal(Signal::Kill);
+        server.ended(STOP_LIMIT).await?;
+        Ok(())
+    }
+
+    /// Makes the server stand still with all its connections open, as a hung
+    /// machine does, until [`Self::thaw`].
+    pub fn freeze(&mut self) {
+        if let Some(server) = &mut self.server {
+            server.signal(Signal::Stop);
+        }
+    }
+
+    /// Lets a frozen server go on.
+    pub fn thaw(&mut self) {
+        if let Some(server) = &mut self.server {
+            server.signal(Signal::Continue);
+        }
+    }
+
+    /// Brings a stopped server back on the same ports, without its rooms. Does
+    /// nothing when it runs.
+    ///
+    /// # Errors
+    /// When the server does not come up; its log is in the error.
+    pub async fn start_again(&mut self) -> anyhow::Result<()> {
+        if self.server.is_some() {
+            return Ok(());
+        }
+        let config = self.directory.path().join("config.json");
+        write_private(&config, &self.config()).context("cannot write livekit-server's config")?;
+        let server = Guarded::spawn(&Spec {
+            name: "livekit-server",
+            command: vec![
+                self.program.clone().into_os_string(),
+                "--config".into(),
+                config.into_os_string(),
+            ],
+            log: &self.log_path(),
+            user: None,
+            last_signal: Signal::Kill,
+            scratch: self.directory.path(),
+        })?;
+        let server = self.ready(server).await?;
+        self.server = Some(server);
+        Ok(())
+    }
+
+    /// [`Self::stop`] and [`Self::start_again`].
+    ///
+    /// # Errors
+    /// Those of the two.
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        self.stop().await?;
+        self.start_again().await
+    }
+
+    /// The end of the server's log, for a failed test's story.
+    #[must_use]
+    pub fn log_tail(&self) -> String {
+        log_tail(&self.log_path())
+    }
+
+    /// Where the server's log is; it goes when the server is dropped.
+    #[must_use]
+    pub fn log_path(&self) -> PathBuf {
+        self.directory.path().join("livekit-server.log")
+    }
+
+    /// Waits until the server answers, or has ended.
+    async fn ready(&self, mut server: Guarded) -> anyhow::Result<Guarded> {
+        // With our key: another server that took the port would refuse it.
+        let probe = self.probe();
+        let until = Instant::now() + READY_LIMIT;
+        loop {
+            if let Some(status) = server.exit()? {
+                anyhow::bail!(
+                    "livekit-server ended at once ({status}); its log ends with\n{}",
+                    server.log_tail()
+                );
+            }
+            if probe.rooms().await.is_ok() {
+                return Ok(server);
+            }
+            anyhow::ensure!(
+                Instant::now() < until,
+                "livekit-server did not answer within {} s; its log ends with\n{}",
+                READY_LIMIT.as_secs(),
+                server.log_tail()
+            );
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// The configuration. It is YAML to the server, and JSON is YAML.
+    fn config(&self) -> serde_json::Value {
+        let Ports {
+            signal,
+            rtc_tcp,
+            rtc_udp,
+        } = self.ports;
+        let secret = self.api_secret().expose_secret();
+        json!({
+            "port": signal,
+            "bind_addresses": ["127.0.0.1"],
+            "keys": { self.api_key(): secret },
+            "logging": { "level": self.options.log_level, "json": false },
+            "rtc": {
+                "tcp_port": rtc_tcp,
+                "udp_port": rtc_udp,
+                "node_ip": "127.0.0.1",
+                "use_external_ip": false,
+                "enable_loopback_candidate": true,
+                "interfaces": { "includes": ["lo", "lo0"] },
+                // Without any, clients are told to ask public ones. On
+                // loopback there is nothing to find out.
+                "stun_servers": [format!("127.0.0.1:{rtc_udp}")],
+            },
+            "room": {
+                "auto_create": true,
+                "empty_timeout": self.options.empty_timeout.as_secs(),
+                "departure_timeout": self.options.departure_timeout.as_secs(),
+            },
+        })
+    }
+}
+
+/// Writes a file that only we may read: it has the secret in it.
+fn write_private(path: &std::path::Path, value: &serde_json::Value) -> std::io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut file = std::fs::File::options()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(value.to_string().as_bytes())
+}

@@ -1,0 +1,5 @@
+//! The testbed's servers, started for real.
+
+mod backend;
+mod livekit;
+mod postgres;
