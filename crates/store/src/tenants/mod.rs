@@ -1,0 +1,11 @@
+//! Tenants: read, sealed on the way, and changed.
+
+mod change;
+mod read;
+mod row;
+mod sealing;
+
+pub use change::{AddError, ChangeError, Enablement, NewTenant};
+pub use row::{RowProblem, TenantRow, Unopened};
+
+pub(crate) use read::read_all;

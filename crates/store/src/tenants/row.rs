@@ -1,0 +1,174 @@
+//! From a row to a tenant that can be run, or to what is wrong with the row.
+
+use std::fmt;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use secrecy::SecretString;
+use serde_json::Value;
+use trunkline_domain::{InvalidTenant, Tenant, TenantFields, TenantId, TenantVersion};
+use uuid::Uuid;
+
+use crate::keyring::Keyring;
+use crate::seal::{Column, OpenError};
+use crate::secret::ClearText;
+
+/// A row of `tenants`: a tenant that can be run, or why it cannot.
+#[derive(Debug, Clone)]
+pub struct TenantRow {
+    /// Identity.
+    pub id: TenantId,
+    /// Name for people, as it stands in the row. A wrong one is a problem of
+    /// [`TenantRow::tenant`].
+    pub slug: String,
+    /// Raised with every change of the row.
+    pub version: TenantVersion,
+    /// Whether calls are to be taken. Known of rows that cannot be run as well.
+    pub enabled: bool,
+    /// When the row changed last.
+    pub updated_at: DateTime<Utc>,
+    /// What the row says.
+    pub tenant: Result<Arc<Tenant>, RowProblem>,
+}
+
+/// Why a row cannot be run. Its text never holds a value of the row that could
+/// be secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RowProblem {
+    /// Fields are missing or wrong.
+    #[error(transparent)]
+    Invalid(#[from] InvalidTenant),
+    /// Secrets cannot be opened.
+    #[error("{}", Join(.0))]
+    Unsealable(Vec<Unopened>),
+}
+
+/// One secret that cannot be opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{column} {problem}")]
+pub struct Unopened {
+    /// The column.
+    pub column: &'static str,
+    /// What is wrong.
+    pub problem: OpenError,
+}
+
+struct Join<'a>(&'a [Unopened]);
+
+impl fmt::Display for Join<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().enumerate().try_for_each(|(index, problem)| {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{problem}")
+        })
+    }
+}
+
+/// The columns that are read, as they are read.
+#[derive(Debug)]
+pub(super) struct StoredRow {
+    pub(super) id: Uuid,
+    pub(super) slug: String,
+    pub(super) enabled: bool,
+    pub(super) livekit_url: String,
+    pub(super) livekit_api_key: String,
+    pub(super) livekit_api_secret: Option<ClearText>,
+    pub(super) livekit_api_secret_sealed: Option<Vec<u8>>,
+    pub(super) agent_name: String,
+    pub(super) deployment: Option<String>,
+    pub(super) call_config_url: Option<String>,
+    pub(super) call_config_bearer: Option<ClearText>,
+    pub(super) call_config_bearer_sealed: Option<Vec<u8>>,
+    pub(super) call_config_deadline_ms: i32,
+    pub(super) answer_deadline_ms: i32,
+    pub(super) default_config: Value,
+    pub(super) provider: String,
+    pub(super) provider_base_url: Option<String>,
+    pub(super) provider_api_key: Option<ClearText>,
+    pub(super) provider_api_key_sealed: Option<Vec<u8>>,
+    pub(super) max_calls: Option<i32>,
+    pub(super) version: i64,
+    pub(super) updated_at: DateTime<Utc>,
+}
+
+impl StoredRow {
+    /// Opens the secrets and checks everything.
+    pub(super) fn into_row(self, keyring: &Keyring) -> TenantRow {
+        let id = TenantId(self.id);
+        let mut unopened = Vec::new();
+        let mut secret = |column: Column, clear: Option<ClearText>, sealed: Option<Vec<u8>>| {
+            effective(keyring, id, column, clear, sealed.as_deref()).unwrap_or_else(|problem| {
+                let column = column.name();
+                unopened.push(Unopened { column, problem });
+                None
+            })
+        };
+        let livekit_api_secret = secret(
+            Column::LiveKitApiSecret,
+            self.livekit_api_secret,
+            self.livekit_api_secret_sealed,
+        );
+        let call_config_bearer = secret(
+            Column::CallConfigBearer,
+            self.call_config_bearer,
+            self.call_config_bearer_sealed,
+        );
+        let provider_api_key = secret(
+            Column::ProviderApiKey,
+            self.provider_api_key,
+            self.provider_api_key_sealed,
+        );
+
+        let version = TenantVersion(self.version);
+        let tenant = if unopened.is_empty() {
+            Tenant::try_from(TenantFields {
+                id,
+                slug: self.slug.clone(),
+                version,
+                enabled: self.enabled,
+                livekit_url: self.livekit_url,
+                livekit_api_key: self.livekit_api_key,
+                // The domain says that it must not be empty.
+                livekit_api_secret: livekit_api_secret.unwrap_or_default(),
+                agent_name: self.agent_name,
+                deployment: self.deployment,
+                call_config_url: self.call_config_url,
+                call_config_bearer,
+                call_config_deadline_ms: self.call_config_deadline_ms,
+                answer_deadline_ms: self.answer_deadline_ms,
+                default_config: self.default_config,
+                provider: self.provider,
+                provider_base_url: self.provider_base_url,
+                provider_api_key,
+                max_calls: self.max_calls,
+            })
+            .map(Arc::new)
+            .map_err(RowProblem::from)
+        } else {
+            Err(RowProblem::Unsealable(unopened))
+        };
+        TenantRow {
+            id,
+            slug: self.slug,
+            version,
+            enabled: self.enabled,
+            updated_at: self.updated_at,
+            tenant,
+        }
+    }
+}
+
+/// The value that holds: a clear text over what is sealed; an empty one is none.
+fn effective(
+    keyring: &Keyring,
+    id: TenantId,
+    column: Column,
+    clear: Option<ClearText>,
+    sealed: Option<&[u8]>,
+) -> Result<Option<SecretString>, OpenError> {
+    match (clear, sealed) {
+        (Some(clear), _) => Ok((!clear.is_empty()).then(|| clear.into_secret())),
+        (None, Some(envelope)) => keyring.open(id, column, envelope).map(Some),
+        (None, None) => Ok(None),
+    }
+}
