@@ -1,1 +1,2 @@
-//! End-to-end tests: the targets are in `tests/it`.
+//! End-to-end tests: the real binary, real livekit-servers, a real Postgres.
+//! They are in `tests/it`.

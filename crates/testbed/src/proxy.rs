@@ -1,0 +1,131 @@
+//! A TCP proxy in front of a livekit-server that can cut connections by what
+//! they are for: the worker's socket (`/agent`) without the rooms' (`/rtc`).
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use parking_lot::Mutex;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+/// The longest head of a request that is looked at: a room's URL carries a token.
+const MAX_HEAD: usize = 32 * 1024;
+
+/// See the module. Dropping it cuts everything.
+pub struct Proxy {
+    address: SocketAddr,
+    connections: Arc<Mutex<Connections>>,
+    _stop: DropGuard,
+}
+
+#[derive(Default)]
+struct Connections {
+    open: Vec<(String, CancellationToken)>,
+    refused: Option<String>,
+}
+
+impl Proxy {
+    /// A proxy to `target`, `host:port`.
+    ///
+    /// # Errors
+    /// When there is no free port.
+    pub async fn start(target: String) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("a free port")?;
+        let address = listener.local_addr()?;
+        let connections = Arc::new(Mutex::new(Connections::default()));
+        let stop = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        tasks.spawn(accept(listener, target, connections.clone(), stop.clone(), tasks.clone()));
+        Ok(Self { address, connections, _stop: stop.drop_guard() })
+    }
+
+    /// `ws://127.0.0.1:<port>`
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("ws://{}", self.address)
+    }
+
+    /// Cuts the open connections whose path begins with `path`, and returns how
+    /// many there were. New ones are let through.
+    pub fn cut(&self, path: &str) -> usize {
+        let mut connections = self.connections.lock();
+        let before = connections.open.len();
+        connections.open.retain(|(open, token)| {
+            let keep = !open.starts_with(path);
+            if !keep {
+                token.cancel();
+            }
+            keep
+        });
+        before - connections.open.len()
+    }
+
+    /// Refuses new connections whose path begins with `path`; `None`: no more.
+    pub fn refuse(&self, path: Option<&str>) {
+        self.connections.lock().refused = path.map(str::to_owned);
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    target: String,
+    connections: Arc<Mutex<Connections>>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+) {
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        if let Ok((client, _)) = accepted {
+            let token = stop.child_token();
+            tasks.spawn(serve(client, target.clone(), connections.clone(), token));
+        }
+    }
+}
+
+async fn serve(
+    mut client: TcpStream,
+    target: String,
+    connections: Arc<Mutex<Connections>>,
+    token: CancellationToken,
+) {
+    let forward = async {
+        let (head, path) = read_head(&mut client).await?;
+        {
+            let mut connections = connections.lock();
+            if connections.refused.as_ref().is_some_and(|refused| path.starts_with(refused)) {
+                return Ok(());
+            }
+            connections.open.push((path, token.clone()));
+        }
+        let mut server = TcpStream::connect(&target).await?;
+        server.write_all(&head).await?;
+        tokio::io::copy_bidirectional(&mut client, &mut server).await?;
+        Ok::<_, std::io::Error>(())
+    };
+    tokio::select! {
+        () = token.cancelled() => {}
+        _ended = forward => {}
+    }
+}
+
+/// The request's head as far as it was read, and its path.
+async fn read_head(client: &mut TcpStream) -> std::io::Result<(Vec<u8>, String)> {
+    let mut head = Vec::new();
+    let mut chunk = [0; 4096];
+    while !head.contains(&b'\n') && head.len() < MAX_HEAD {
+        let read = client.read(&mut chunk).await?;
+        if read == 0 {
+            break;
+        }
+        head.extend_from_slice(&chunk[..read]);
+    }
+    let line = head.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let path = String::from_utf8_lossy(line).split(' ').nth(1).unwrap_or_default().to_owned();
+    Ok((head, path))
+}

@@ -1,0 +1,61 @@
+//! What the tests say again and again.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use sqlx::PgPool;
+use trunkline_testbed::caller::{Caller, SAMPLE_RATE};
+use trunkline_testbed::voice;
+
+/// A bound for what takes milliseconds on a quiet machine and seconds on one
+/// that has other work. Nothing passes or fails by being faster than this.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+/// The sentences that a caller has heard so far, whole or broken off.
+pub(crate) fn heard(caller: &Caller) -> Vec<voice::Heard> {
+    voice::decode(&caller.heard(), SAMPLE_RATE)
+}
+
+/// Waits until the caller has heard this sentence from beginning to end.
+pub(crate) async fn hears(caller: &Caller, sentence: &str) -> anyhow::Result<()> {
+    let until = Instant::now() + SOON;
+    while !heard(caller).iter().any(|heard| heard.complete && heard.text == sentence) {
+        ensure!(
+            Instant::now() < until,
+            "the caller did not hear {sentence:?} but {:?}; {:?}",
+            heard(caller),
+            caller.timeline()
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
+/// Says a sentence to the agent, in a voice whose words the model understands.
+pub(crate) async fn say(caller: &Caller, sentence: &str) {
+    caller.speak(&voice::encode(sentence, SAMPLE_RATE)).await;
+}
+
+/// The record of a call, as far as the tests look at it.
+#[derive(Debug, sqlx::FromRow)]
+pub(crate) struct Record {
+    pub(crate) outcome: String,
+    pub(crate) config_source: Option<String>,
+    pub(crate) fallback_reason: Option<String>,
+    pub(crate) job_id: String,
+}
+
+/// Waits for the record of the call in a room.
+pub(crate) async fn record_of(sql: &PgPool, room: &str) -> anyhow::Result<Record> {
+    let until = Instant::now() + SOON;
+    loop {
+        let query = "SELECT outcome, config_source, fallback_reason, job_id FROM calls WHERE room = $1";
+        if let Some(record) =
+            sqlx::query_as::<_, Record>(query).bind(room).fetch_optional(sql).await?
+        {
+            return Ok(record);
+        }
+        ensure!(Instant::now() < until, "there is no record of the call in {room}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,14 @@
+//! End-to-end tests. Each starts what it needs: Postgres, a livekit-server and a
+//! simulated backend per project, the simulated model, and the product as a
+//! process. A caller is a participant of kind SIP that records what it hears;
+//! the model's voice carries its words, so a test says which sentence was heard.
+
+mod barge_in;
+mod calls;
+mod common;
+mod drain;
+mod hangup;
+mod lookup;
+mod reload;
+mod secrets;
+mod trouble;
