@@ -106,6 +106,11 @@ impl RtcAudioTrack {
         }
     }
 
+    /// Whether both are the same track.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
     /// Where received packets go; `None` for local tracks.
     pub(crate) fn receive(&self) -> Option<&ReceiveTrack> {
         match &self.shared.side {

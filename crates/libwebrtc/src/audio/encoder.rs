@@ -37,9 +37,6 @@ impl AudioEncoder {
         inner.set_inband_fec(InbandFec::Mode1)?;
         inner.set_packet_loss(EXPECTED_LOSS_PERCENT)?;
         inner.set_signal(if speech { Signal::Voice } else { Signal::Auto })?;
-        // The pacer sends nothing while nothing is captured; captured silence goes out as
-        // packets of a few bytes.
-        inner.set_dtx(true)?;
         Ok(Self {
             inner,
             scratch: Vec::new(),

@@ -10,7 +10,6 @@ use std::collections::VecDeque;
 use super::{
     delay::DelayEstimator,
     format::{PACKET_TICKS, TICKS_PER_MS},
-    send::SUPPRESSED_BYTES,
 };
 
 /// Packets that are held: two seconds, what a network that stalled lets loose at once. Beyond,
@@ -31,6 +30,9 @@ const MAX_STRETCH: i64 = 100 * TICKS_PER_MS;
 /// The same after a packet that announced silence: the sender comes back every 400 ms, and until
 /// then libopus makes comfort noise.
 const MAX_COMFORT: i64 = 1_000 * TICKS_PER_MS;
+
+/// A packet of so many bytes says that silence begins. Source: libopus, `OPUS_SET_DTX`.
+const SUPPRESSED_BYTES: usize = 2;
 
 /// Sound that is later than this is not caught up with by playing faster, but dropped.
 const MAX_LAG: i64 = 1_000 * TICKS_PER_MS;
@@ -325,3 +327,6 @@ fn packet_ticks(payload: &[u8]) -> Option<u32> {
         .ok()
         .filter(|ticks| (1..=MAX_TICKS).contains(ticks))
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,8 @@ mod encoder;
 mod format;
 mod jitter;
 mod level;
+#[cfg(test)]
+mod link_tests;
 mod pacer;
 mod playout;
 mod queue;

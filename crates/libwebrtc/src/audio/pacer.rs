@@ -129,9 +129,7 @@ impl Pacer {
             (Phase::Settling(left), Supply::Nothing) => self.settle(left),
             (Phase::Talking { starved }, Supply::Packet) => {
                 if starved && !after_pause {
-                    // Late audio follows what went before without a gap, and sets the pace.
-                    self.sent = Some(now - PACKET);
-                    self.due = now;
+                    self.follow_on(now);
                 }
                 self.talk(false)
             }
@@ -140,11 +138,15 @@ impl Pacer {
                 Action::Wait
             }
             (Phase::Talking { .. }, Supply::Rest) => {
+                self.follow_on(now);
                 let action = Action::Audio(self.step(false));
                 self.phase = Phase::Settling(SETTLE_PACKETS);
                 action
             }
-            (Phase::Talking { .. }, Supply::Nothing) => self.settle(SETTLE_PACKETS),
+            (Phase::Talking { .. }, Supply::Nothing) => {
+                self.due = now;
+                self.settle(SETTLE_PACKETS)
+            }
         }
     }
 
@@ -155,12 +157,18 @@ impl Pacer {
         if starving || late <= MAX_CATCH_UP {
             return false;
         }
-        let contiguous = matches!(self.phase, Phase::Talking { .. }) && late < POLLING_PAUSE;
-        if contiguous {
-            self.sent = Some(now - PACKET);
+        if matches!(self.phase, Phase::Talking { .. }) && late < POLLING_PAUSE {
+            self.follow_on(now);
+            return false;
         }
         self.due = now;
-        !contiguous
+        true
+    }
+
+    /// Late audio follows what went before without a gap, and sets the pace from now on.
+    fn follow_on(&mut self, now: Instant) {
+        self.sent = now.checked_sub(PACKET);
+        self.due = now;
     }
 
     fn talk(&mut self, onset: bool) -> Action {

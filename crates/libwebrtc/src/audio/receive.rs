@@ -276,3 +276,96 @@ impl Drop for StreamHandle {
         self.close();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    fn track() -> (ReceiveTrack, Arc<Notify>) {
+        let wake = Arc::new(Notify::new());
+        (ReceiveTrack::new(wake.clone()), wake)
+    }
+
+    fn stream(track: &ReceiveTrack, hz: i32, capacity: usize) -> StreamHandle {
+        StreamHandle::attach(Some(track), hz, 1, Some(capacity))
+    }
+
+    async fn next(stream: &StreamHandle) -> Option<AudioFrame<'static>> {
+        poll_fn(|cx| stream.poll_frame(cx)).await
+    }
+
+    #[tokio::test]
+    async fn without_a_stream_there_is_nothing_to_do() {
+        let (track, _) = track();
+        assert_eq!(track.next_tick(), None);
+        track.push_rtp(Instant::now(), 1, 1, 1, &[72, 0]);
+        track.tick(Instant::now());
+        assert_eq!(track.stats().packets, 1);
+        assert_eq!(track.stats().playout, PlayoutStats::default());
+    }
+
+    #[tokio::test]
+    async fn a_stream_yields_silence_in_real_time_while_nothing_comes() {
+        let (track, wake) = track();
+        let stream = stream(&track, 16_000, 10);
+        wake.notified().await;
+        let first = track.next_tick().unwrap();
+        track.tick(first);
+        track.tick(first + PACKET);
+        for _ in 0..4 {
+            let frame = next(&stream).await.unwrap();
+            assert_eq!(
+                (frame.sample_rate, frame.samples_per_channel),
+                (16_000, 160)
+            );
+            assert!(frame.data.iter().all(|sample| *sample == 0));
+        }
+        assert_eq!(track.next_tick(), Some(first + PACKET * 2));
+    }
+
+    #[tokio::test]
+    async fn a_late_tick_catches_up_within_bounds() {
+        let (track, _) = track();
+        let stream = stream(&track, 8_000, 100);
+        let first = track.next_tick().unwrap();
+        track.tick(first + FRAME * 3);
+        assert_eq!(track.stats().playout.frames, 5);
+        track.tick(first + Duration::from_secs(5));
+        assert_eq!(track.stats().playout.frames, 15);
+        drop(stream);
+        assert_eq!(track.next_tick(), None);
+    }
+
+    #[tokio::test]
+    async fn streams_have_their_own_rates_and_tiny_queues_get_single_frames() {
+        let (track, _) = track();
+        let (one, two) = (stream(&track, 8_000, 10), stream(&track, 48_000, 1));
+        let tick = track.next_tick().unwrap();
+        track.tick(tick);
+        assert_eq!(next(&one).await.unwrap().samples_per_channel, 80);
+        assert_eq!(next(&two).await.unwrap().samples_per_channel, 480);
+        assert_eq!(track.next_tick(), Some(tick + FRAME));
+    }
+
+    #[tokio::test]
+    async fn the_end_of_the_track_ends_its_streams_after_what_was_queued() {
+        let (track, _) = track();
+        let before = stream(&track, 8_000, 10);
+        track.tick(track.next_tick().unwrap());
+        track.end();
+        assert!(next(&before).await.is_some());
+        assert!(next(&before).await.is_some());
+        assert!(next(&before).await.is_none());
+        let after = stream(&track, 8_000, 10);
+        assert!(next(&after).await.is_none());
+        assert_eq!(track.next_tick(), None);
+    }
+
+    #[tokio::test]
+    async fn a_stream_of_a_local_track_ends_at_once() {
+        let stream = StreamHandle::attach(None, 8_000, 1, None);
+        assert!(next(&stream).await.is_none());
+    }
+}

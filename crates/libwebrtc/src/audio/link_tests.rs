@@ -1,0 +1,350 @@
+//! A tone through the whole path: source queue, pacer, Opus, a lossy and jittery link with a
+//! fixed seed, jitter buffer, Opus, frames. Simulated time; nothing sleeps.
+
+use std::{
+    f64::consts::TAU,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use tokio::sync::Notify;
+
+use super::{
+    SendPipeline,
+    format::Format,
+    level::audio_level,
+    playout::{Playout, PlayoutStats},
+};
+use crate::{
+    audio_frame::AudioFrame,
+    audio_source::{AudioSourceOptions, native::NativeAudioSource},
+    audio_track::RtcAudioTrack,
+};
+
+const MS: Duration = Duration::from_millis(1);
+const TONE_HZ: f64 = 440.0;
+
+/// What a link does to packets.
+#[derive(Clone, Copy)]
+struct Link {
+    loss: f64,
+    jitter_ms: u64,
+    seed: u64,
+}
+
+/// What came out at the other end.
+struct Heard {
+    pcm: Vec<i16>,
+    format: Format,
+    stats: PlayoutStats,
+}
+
+/// Sends `span` of a tone, and plays what arrives for a while longer.
+fn send_tone(link: Link, source_hz: u32, stream: Format, span: Duration) -> Heard {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let _guard = runtime.enter();
+    let span_ms = span.as_millis() as u32;
+    let source = NativeAudioSource::new(AudioSourceOptions::default(), source_hz, 1, span_ms);
+    let track = RtcAudioTrack::local("tone", source.clone());
+    let mut pipeline = SendPipeline::new(&track, Arc::new(Notify::new()));
+    runtime
+        .block_on(source.capture_frame(&tone(source_hz, span_ms)))
+        .unwrap();
+
+    let start = Instant::now();
+    let mut random = StdRng::seed_from_u64(link.seed);
+    let mut playout = Playout::new(start, stream).unwrap();
+    let mut pcm = Vec::new();
+    let mut in_flight: Vec<(Instant, u16, u32, Vec<u8>)> = Vec::new();
+    let (mut seq, mut timestamp) = (65_500u16, u32::MAX - 30_000);
+    for tick in 0..(span_ms + 200) {
+        let now = start + tick * MS;
+        if now >= pipeline.next_poll() {
+            while let Some(frame) = pipeline.poll_frame(now) {
+                seq = seq.wrapping_add(1);
+                timestamp = timestamp.wrapping_add(frame.rtp_ticks);
+                if !random.random_bool(link.loss) {
+                    let delay = 30 + random.random_range(0..=link.jitter_ms);
+                    let arrival = now + Duration::from_millis(delay);
+                    in_flight.push((arrival, seq, timestamp, frame.payload.to_vec()));
+                }
+            }
+        }
+        in_flight.sort_by_key(|(arrival, ..)| *arrival);
+        while in_flight
+            .first()
+            .is_some_and(|(arrival, ..)| *arrival <= now)
+        {
+            let (_, seq, timestamp, payload) = in_flight.remove(0);
+            playout.insert(now, 7, seq, timestamp, &payload);
+        }
+        if tick % 20 == 0 {
+            pcm.extend(playout.pull(now));
+            pcm.extend(playout.pull(now));
+        }
+    }
+    Heard {
+        pcm,
+        format: stream,
+        stats: playout.stats(),
+    }
+}
+
+fn tone(hz: u32, ms: u32) -> AudioFrame<'static> {
+    let samples = hz / 1000 * ms;
+    let sample = |i: u32| ((f64::from(i) / f64::from(hz) * TONE_HZ * TAU).sin() * 8_000.0) as i16;
+    AudioFrame {
+        data: (0..samples).map(sample).collect(),
+        sample_rate: hz,
+        num_channels: 1,
+        samples_per_channel: samples,
+    }
+}
+
+impl Heard {
+    /// The first channel.
+    fn mono(&self) -> Vec<i16> {
+        self.pcm
+            .iter()
+            .copied()
+            .step_by(self.format.channels())
+            .collect()
+    }
+
+    /// The part that sounds, from the first loud 10 ms to the last.
+    fn sounding(&self) -> Vec<i16> {
+        let mono = self.mono();
+        let window = self.format.hz() as usize / 100;
+        let loud: Vec<bool> = mono.chunks(window).map(|w| audio_level(w) < 30).collect();
+        let first = loud.iter().position(|l| *l).expect("nothing was heard");
+        let last = loud.iter().rposition(|l| *l).unwrap();
+        mono[first * window..((last + 1) * window).min(mono.len())].to_vec()
+    }
+
+    /// Pitch by rising zero crossings.
+    fn pitch(&self) -> f64 {
+        let sound = self.sounding();
+        let crossings = sound.windows(2).filter(|w| w[0] < 0 && w[1] >= 0).count();
+        crossings as f64 * f64::from(self.format.hz()) / sound.len() as f64
+    }
+
+    fn sounds_for_ms(&self) -> usize {
+        self.sounding().len() * 1000 / self.format.hz() as usize
+    }
+
+    /// Milliseconds within the sound that are far quieter than the tone.
+    fn gaps_ms(&self) -> usize {
+        let window = self.format.hz() as usize / 100;
+        self.sounding()
+            .chunks_exact(window)
+            .filter(|w| audio_level(w) > 35)
+            .count()
+            * 10
+    }
+
+    fn assert_tone(&self, sounds_for: std::ops::RangeInclusive<usize>, gaps: usize) {
+        let pitch = self.pitch();
+        assert!((pitch - TONE_HZ).abs() < 5.0, "the pitch is {pitch} Hz");
+        let ms = self.sounds_for_ms();
+        assert!(sounds_for.contains(&ms), "it sounds for {ms} ms");
+        let w = self.format.hz() as usize / 100;
+        let v: Vec<(usize, u8)> = self
+            .sounding()
+            .chunks(w)
+            .map(audio_level)
+            .enumerate()
+            .filter(|(i, l)| *l > 20 || *i < 4)
+            .collect();
+        eprintln!("LV {} {v:?}", self.sounding().len() / w);
+        assert!(
+            self.gaps_ms() <= gaps,
+            "gaps of {} ms, {:?}",
+            self.gaps_ms(),
+            self.stats
+        );
+    }
+}
+
+fn mono(hz: u32) -> Format {
+    Format::exact(hz, 1).unwrap()
+}
+
+const SPAN: Duration = Duration::from_secs(5);
+
+#[test]
+fn a_tone_crosses_a_calm_link_at_every_rate_without_a_gap() {
+    for source_hz in [8_000, 12_000, 16_000, 24_000, 48_000] {
+        for stream_hz in [8_000, 16_000, 24_000, 48_000] {
+            let link = Link {
+                loss: 0.0,
+                jitter_ms: 2,
+                seed: 1,
+            };
+            let heard = send_tone(link, source_hz, mono(stream_hz), Duration::from_secs(2));
+            heard.assert_tone(1_960..=2_120, 0);
+            assert_eq!(heard.stats.late, 0);
+        }
+    }
+}
+
+#[test]
+fn a_stereo_stream_hears_a_mono_tone_on_both_sides() {
+    let link = Link {
+        loss: 0.0,
+        jitter_ms: 2,
+        seed: 1,
+    };
+    let heard = send_tone(link, 24_000, Format::exact(48_000, 2).unwrap(), SPAN);
+    heard.assert_tone(4_960..=5_120, 0);
+    for pair in heard.pcm.chunks_exact(2) {
+        assert!((i32::from(pair[0]) - i32::from(pair[1])).abs() <= 2);
+    }
+}
+
+#[test]
+fn jitter_of_60_ms_leaves_no_gap_and_loses_nothing_once_it_is_known() {
+    let link = Link {
+        loss: 0.0,
+        jitter_ms: 60,
+        seed: 2,
+    };
+    let heard = send_tone(link, 24_000, mono(24_000), SPAN);
+    heard.assert_tone(4_900..=5_250, 0);
+    assert!(heard.stats.late <= 10, "{:?}", heard.stats);
+    let target_ms = heard.stats.target_ticks / 48;
+    assert!((40..=80).contains(&target_ms), "{target_ms}");
+}
+
+#[test]
+fn five_percent_of_loss_is_mostly_recovered() {
+    let link = Link {
+        loss: 0.05,
+        jitter_ms: 10,
+        seed: 3,
+    };
+    let heard = send_tone(link, 16_000, mono(16_000), SPAN);
+    heard.assert_tone(4_900..=5_200, 0);
+    let PlayoutStats {
+        recovered_ticks,
+        concealed_ticks,
+        ..
+    } = heard.stats;
+    assert!(recovered_ticks > 5 * 960, "{:?}", heard.stats);
+    assert!(concealed_ticks < 25 * 960, "{:?}", heard.stats);
+}
+
+#[test]
+fn a_fifth_of_the_packets_lost_still_leaves_the_tone() {
+    let link = Link {
+        loss: 0.2,
+        jitter_ms: 40,
+        seed: 4,
+    };
+    let heard = send_tone(link, 24_000, mono(24_000), SPAN);
+    heard.assert_tone(4_800..=5_300, 250);
+}
+
+#[test]
+fn when_the_jitter_ends_the_delay_comes_down_again() {
+    let start = Instant::now();
+    let mut playout = Playout::new(start, mono(16_000)).unwrap();
+    let mut pipe = packets_of_tone(16_000, 400);
+    let mut random = StdRng::seed_from_u64(5);
+    let mut arrivals: Vec<(u64, usize)> = (0..pipe.len())
+        .map(|i| {
+            (
+                i as u64 * 20
+                    + if i < 150 {
+                        random.random_range(0..120)
+                    } else {
+                        0
+                    },
+                i,
+            )
+        })
+        .collect();
+    arrivals.sort_unstable();
+    let (mut next, mut target_at) = (0, [0; 2]);
+    for tick in (0..8_000u64).step_by(20) {
+        let now = start + tick as u32 * MS;
+        while arrivals.get(next).is_some_and(|(at, _)| *at <= tick) {
+            let (_, i) = arrivals[next];
+            let payload = std::mem::take(&mut pipe[i]);
+            playout.insert(now, 1, i as u16, i as u32 * 960, &payload);
+            next += 1;
+        }
+        playout.pull(now);
+        playout.pull(now);
+        if tick == 2_800 {
+            target_at[0] = playout.stats().target_ticks / 48;
+        }
+        target_at[1] = playout.stats().target_ticks / 48;
+    }
+    assert!(target_at[0] > 60, "{target_at:?}");
+    assert!(target_at[1] <= 20, "{target_at:?}");
+    let hurried_ms = playout.stats().hurried_ticks / 48;
+    assert!(hurried_ms >= 40, "{hurried_ms}");
+}
+
+#[test]
+fn another_ssrc_takes_over_at_once() {
+    let start = Instant::now();
+    let mut playout = Playout::new(start, mono(16_000)).unwrap();
+    let packets = packets_of_tone(16_000, 100);
+    let mut silent = 0;
+    for (i, payload) in packets.iter().enumerate() {
+        let now = start + i as u32 * 20 * MS;
+        // Lower numbers, another clock: what a reused section of a server looks like.
+        let (ssrc, seq, timestamp) = match i {
+            0..50 => (1, 30_000 + i as u16, 1_000_000 + i as u32 * 960),
+            _ => (2, 5 + i as u16, 77 + i as u32 * 960),
+        };
+        playout.insert(now, ssrc, seq, timestamp, payload);
+        if i == 52 {
+            playout.insert(now, 1, 30_052, 1_000_000 + 52 * 960, payload);
+        }
+        for _ in 0..2 {
+            let level = audio_level(&playout.pull(now));
+            silent += usize::from(i > 3 && level > 40);
+        }
+    }
+    assert!(silent <= 8, "{silent} frames of silence at the change");
+    assert_eq!(playout.stats().late, 1, "the straggler");
+}
+
+#[test]
+fn garbage_in_the_place_of_packets_is_concealed() {
+    let start = Instant::now();
+    let mut playout = Playout::new(start, mono(24_000)).unwrap();
+    let mut random = StdRng::seed_from_u64(6);
+    for i in 0..500u32 {
+        let now = start + i * 20 * MS;
+        let mut payload = vec![0; random.random_range(0..200)];
+        random.fill(&mut payload[..]);
+        playout.insert(now, 1, i as u16, i * 960, &payload);
+        assert_eq!(playout.pull(now).len(), 240);
+        assert_eq!(playout.pull(now).len(), 240);
+    }
+    assert!(playout.stats().invalid > 0);
+}
+
+/// So many packets of a tone.
+fn packets_of_tone(hz: u32, count: usize) -> Vec<Vec<u8>> {
+    use super::encoder::{AudioEncoder, MAX_PACKET_BYTES};
+    let format = mono(hz);
+    let mut encoder = AudioEncoder::new(format).unwrap();
+    let sound = tone(hz, count as u32 * 20);
+    let mut packet = [0; MAX_PACKET_BYTES];
+    sound
+        .data
+        .chunks(format.samples(20))
+        .map(|pcm| {
+            let length = encoder.encode(pcm, &mut packet).unwrap();
+            packet[..length].to_vec()
+        })
+        .collect()
+}
