@@ -34,10 +34,11 @@ impl Endpoint {
         }
         url.set_fragment(None);
         let path = url.path().trim_end_matches('/');
-        if !path.ends_with("/realtime") {
-            let path = format!("{path}/realtime");
-            url.set_path(&path);
-        }
+        let path = match path.ends_with("/realtime") {
+            true => path.to_owned(),
+            false => format!("{path}/realtime"),
+        };
+        url.set_path(&path);
         url.query_pairs_mut().append_pair("model", model);
         Ok(url)
     }

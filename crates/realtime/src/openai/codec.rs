@@ -446,6 +446,10 @@ fn caller_transcript(
 
 /// The problem is told without the text: it may hold what the caller said.
 fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
+    // A list would do for a structure otherwise.
+    if !text.trim_start().starts_with('{') {
+        return Err("not an object".to_owned());
+    }
     serde_json::from_str(text).map_err(|e| {
         format!(
             "{:?} error at line {}, column {}",

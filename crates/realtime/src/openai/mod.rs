@@ -6,6 +6,8 @@ mod configuring;
 mod error;
 mod items;
 mod server;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use codec::OpenAi;
 pub(crate) use error::from_http;

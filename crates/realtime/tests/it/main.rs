@@ -1,0 +1,5 @@
+//! Sessions over real sockets, against a vendor that does as each test says.
+
+mod opening;
+mod running;
+mod vendor;
