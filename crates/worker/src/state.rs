@@ -1,0 +1,131 @@
+//! How a worker is doing, for everybody who wants to know.
+
+use chrono::{DateTime, Utc};
+use metrics::gauge;
+use serde::Serialize;
+use tokio::sync::watch;
+
+/// The state of one worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum WorkerState {
+    /// Not yet tried.
+    Starting,
+    /// Opening the socket and registering.
+    Connecting {
+        /// Attempts that failed since it last was well.
+        attempt: u32,
+    },
+    /// Known to the server; jobs come.
+    Registered {
+        /// LiveKit's id of this registration.
+        worker_id: String,
+        /// The server's version.
+        server_version: String,
+        /// Since when.
+        since: DateTime<Utc>,
+    },
+    /// Waiting to connect again.
+    BackingOff {
+        /// Attempts that failed since it last was well.
+        attempt: u32,
+        /// When it is tried again.
+        retry_at: DateTime<Utc>,
+        /// What was wrong.
+        reason: String,
+    },
+    /// Waiting, seldom retrying, for somebody to mend the credentials.
+    CredentialsRefused {
+        /// Attempts that were refused.
+        attempt: u32,
+        /// When it is tried again; at once when the tenant's row changes.
+        retry_at: DateTime<Utc>,
+        /// What the server said.
+        reason: String,
+    },
+    /// Takes no more jobs; its calls go on.
+    Draining,
+    /// Not running any more.
+    Ended,
+}
+
+impl WorkerState {
+    /// For metrics, records and logs.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Connecting { .. } => "connecting",
+            Self::Registered { .. } => "registered",
+            Self::BackingOff { .. } => "backing_off",
+            Self::CredentialsRefused { .. } => "credentials_refused",
+            Self::Draining => "draining",
+            Self::Ended => "ended",
+        }
+    }
+
+    /// What is wrong, where something is.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::BackingOff { reason, .. } | Self::CredentialsRefused { reason, .. } => {
+                Some(reason)
+            }
+            Self::Starting
+            | Self::Connecting { .. }
+            | Self::Registered { .. }
+            | Self::Draining
+            | Self::Ended => None,
+        }
+    }
+
+    /// Whether jobs come.
+    pub fn is_registered(&self) -> bool {
+        matches!(self, Self::Registered { .. })
+    }
+}
+
+/// Where a worker writes its state. Keeps the gauge `trunkline_workers{state}`
+/// right, also when the worker panics.
+#[derive(Debug)]
+pub struct StateCell {
+    state: watch::Sender<WorkerState>,
+}
+
+impl StateCell {
+    /// A cell that says [`WorkerState::Starting`], and where to read it.
+    pub fn new() -> (Self, watch::Receiver<WorkerState>) {
+        count(&WorkerState::Starting, 1.0);
+        let (state, reader) = watch::channel(WorkerState::Starting);
+        (Self { state }, reader)
+    }
+
+    /// Writes the state.
+    pub fn set(&self, state: WorkerState) {
+        count(&state, 1.0);
+        count(&self.state.send_replace(state), -1.0);
+    }
+}
+
+impl Drop for StateCell {
+    fn drop(&mut self) {
+        count(&self.state.send_replace(WorkerState::Ended), -1.0);
+    }
+}
+
+fn count(state: &WorkerState, by: f64) {
+    if *state != WorkerState::Ended {
+        gauge!("trunkline_workers", "state" => state.as_str()).increment(by);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dropped_cell_says_that_the_worker_ended() {
+        let (cell, reader) = StateCell::new();
+        cell.set(WorkerState::Connecting { attempt: 0 });
+        drop(cell);
+        assert_eq!(*reader.borrow(), WorkerState::Ended);
+    }
+}

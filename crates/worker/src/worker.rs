@@ -1,0 +1,462 @@
+//! One worker: connects, registers, serves, and reconnects for ever.
+
+use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use futures_util::{SinkExt as _, StreamExt as _};
+use metrics::counter;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::{sleep_until, timeout};
+use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_util::sync::CancellationToken;
+use trunkline_call::Assignment;
+use trunkline_domain::{CallId, Tenant};
+use url::Url;
+
+use crate::desk::{CallDesk, JobEvent, JobLine, Permit};
+use crate::load::LoadMeter;
+use crate::options::Options;
+use crate::protocol::{self, AssignedJob, Registration};
+use crate::session::{Admission, CloseReason, Input, Output, Refusal, Session, Vacancy};
+use crate::socket::{ConnectError, Connector, Recovery, Socket, chain};
+use crate::state::{StateCell, WorkerState};
+
+/// How long a connection attempt counts against
+/// [`Options::concurrent_connects`]. What it costs us (TLS) is over by then; a
+/// host that swallows packets must not hold up the others.
+const PACED_FOR: Duration = Duration::from_secs(1);
+
+/// How long the socket may refuse what we write. Status reports have some
+/// hundred bytes: a peer that leaves them unread for so long is gone.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the workers of a process share. Cheap to clone.
+#[derive(Clone)]
+pub struct WorkerContext {
+    options: Arc<Options>,
+    connector: Connector,
+    load: LoadMeter,
+    pace: Arc<Semaphore>,
+}
+
+impl WorkerContext {
+    /// What all workers share. The options are taken as validated.
+    pub fn new(options: Options, connector: Connector) -> Self {
+        Self {
+            load: LoadMeter::new(options.max_calls()),
+            pace: Arc::new(Semaphore::new(options.concurrent_connects.max(1))),
+            options: Arc::new(options),
+            connector,
+        }
+    }
+
+    /// The load of the process.
+    pub fn load(&self) -> &LoadMeter {
+        &self.load
+    }
+
+    /// The options.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+}
+
+/// Why a worker's run ended. Nothing that happens outside ends it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkerExit {
+    /// It was told to drain, and the jobs of its connection are over.
+    Drained,
+    /// It was told to stop.
+    Stopped,
+}
+
+/// The orders that end a worker.
+#[derive(Debug, Clone, Default)]
+pub struct WorkerOrders {
+    /// No more jobs; leave when those of the connection are over.
+    pub drain: CancellationToken,
+    /// Leave now. Calls go on, at the desk.
+    pub stop: CancellationToken,
+}
+
+/// One registration's worth of a tenant.
+pub struct Worker {
+    context: WorkerContext,
+    tenant: watch::Receiver<Arc<Tenant>>,
+    desk: CallDesk,
+    state: StateCell,
+}
+
+/// How a connection ended.
+enum Ended {
+    Exit(WorkerExit),
+    Lost { reason: String },
+}
+
+impl Worker {
+    /// A worker. Every later version of the tenant that comes by `tenant` is to
+    /// have the same registration; it applies to the next call and the next offer.
+    pub fn new(
+        context: WorkerContext,
+        tenant: watch::Receiver<Arc<Tenant>>,
+        desk: CallDesk,
+        state: StateCell,
+    ) -> Self {
+        Self {
+            context,
+            tenant,
+            desk,
+            state,
+        }
+    }
+
+    /// Serves until it is told to end.
+    pub async fn run(mut self, orders: WorkerOrders) -> WorkerExit {
+        let options = Arc::clone(&self.context.options);
+        let healthy_after = Duration::from_millis(options.healthy_after_ms);
+        // Failures since the worker last was well: of any kind, and of the credentials.
+        let (mut failures, mut refusals) = (0_u32, 0_u32);
+        let mut last_reason = None;
+        loop {
+            let tenant = Arc::clone(&self.tenant.borrow_and_update());
+            self.state
+                .set(WorkerState::Connecting { attempt: failures });
+            let connected = tokio::select! {
+                biased;
+                () = orders.stop.cancelled() => return WorkerExit::Stopped,
+                () = orders.drain.cancelled() => return WorkerExit::Drained,
+                connected = self.connect(&tenant) => connected,
+            };
+            let (reason, recovery) = match connected {
+                Ok(socket) => {
+                    refusals = 0;
+                    let begun = Instant::now();
+                    match self.serve(socket, &tenant, &orders).await {
+                        Ended::Exit(exit) => return exit,
+                        Ended::Lost { reason } => {
+                            if begun.elapsed() >= healthy_after {
+                                failures = 0;
+                                last_reason = None;
+                            }
+                            (reason, Recovery::Retry)
+                        }
+                    }
+                }
+                Err(error) => (chain(&error), error.recovery()),
+            };
+            let delay = match recovery {
+                Recovery::Retry => options.retry().delay(failures, &mut rand::rng()),
+                Recovery::RetrySlowly => options.refused().delay(refusals, &mut rand::rng()),
+            };
+            failures = failures.saturating_add(1);
+            let retry_at = Utc::now() + delay;
+            let delay_ms = delay.as_millis();
+            // Once for each outage and each new reason; not for each of its attempts.
+            if last_reason.as_ref() != Some(&reason) {
+                tracing::warn!(delay_ms, reason, "no worker connection");
+                last_reason = Some(reason.clone());
+            } else {
+                tracing::debug!(delay_ms, reason, attempt = failures, "still no connection");
+            }
+            counter!("trunkline_worker_connect_failures_total").increment(1);
+            self.state.set(match recovery {
+                Recovery::Retry => WorkerState::BackingOff {
+                    attempt: failures,
+                    retry_at,
+                    reason,
+                },
+                Recovery::RetrySlowly => {
+                    refusals = refusals.saturating_add(1);
+                    WorkerState::CredentialsRefused {
+                        attempt: refusals,
+                        retry_at,
+                        reason,
+                    }
+                }
+            });
+            tokio::select! {
+                biased;
+                () = orders.stop.cancelled() => return WorkerExit::Stopped,
+                () = orders.drain.cancelled() => return WorkerExit::Drained,
+                // The row changed: whatever was wrong may have been mended.
+                () = changed(&mut self.tenant) => {}
+                () = tokio::time::sleep(delay) => {}
+            }
+        }
+    }
+
+    /// Opens the socket, at most so many at the same time in the process.
+    async fn connect(&self, tenant: &Tenant) -> Result<Socket, ConnectError> {
+        // The semaphore is never closed; without a permit there is no pacing, and no harm.
+        let pace = self.context.pace.acquire().await.ok();
+        let deadline = Duration::from_millis(self.context.options.connect_timeout_ms);
+        let mut connecting = pin!(self.context.connector.connect(&tenant.project, deadline));
+        if let Ok(done) = timeout(PACED_FOR, &mut connecting).await {
+            return done;
+        }
+        drop(pace);
+        connecting.await
+    }
+
+    /// One connection, from the open socket to its end.
+    async fn serve(&mut self, mut socket: Socket, tenant: &Tenant, orders: &WorkerOrders) -> Ended {
+        let options = &self.context.options;
+        let registration = Registration {
+            agent_name: tenant.agent_name.to_string(),
+            deployment: tenant
+                .deployment
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+            ping_interval_s: u32::try_from(options.ping_interval_ms.div_ceil(1000))
+                .unwrap_or(u32::MAX),
+        };
+        let counter = Counter {
+            desk: self.desk.clone(),
+            tenant: self.tenant.clone(),
+        };
+        let mut session = Session::new(Instant::now(), options.timing(), registration, counter);
+        let mut connection = Connection {
+            desk: self.desk.clone(),
+            line: self.desk.line(),
+            tenant: self.tenant.clone(),
+            stops: HashMap::new(),
+        };
+        let mut places = self.desk.watch_places();
+        let mut fullness = self.context.load.fullness();
+        let mut draining = false;
+        loop {
+            while let Some(output) = session.poll() {
+                let message = match output {
+                    Output::Send(message) => Message::Binary(message.encode()),
+                    Output::Ping => Message::Ping(bytes::Bytes::new()),
+                    Output::Registered {
+                        worker_id,
+                        server_version,
+                    } => {
+                        tracing::info!(worker_id, server_version, "registered");
+                        self.state.set(WorkerState::Registered {
+                            worker_id,
+                            server_version,
+                            since: Utc::now(),
+                        });
+                        continue;
+                    }
+                    Output::Close(reason) => {
+                        // Politeness; the server is gone or will find out anyway.
+                        let _ = timeout(WRITE_TIMEOUT, socket.close(None)).await;
+                        return match reason {
+                            CloseReason::Drained => Ended::Exit(WorkerExit::Drained),
+                            reason => Ended::Lost {
+                                reason: reason.to_string(),
+                            },
+                        };
+                    }
+                    other => {
+                        connection.carry_out(other);
+                        continue;
+                    }
+                };
+                match timeout(WRITE_TIMEOUT, socket.send(message)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => return lost(&error),
+                    Err(_) => {
+                        return Ended::Lost {
+                            reason: "the server does not read what we send".to_owned(),
+                        };
+                    }
+                }
+            }
+            let wake_at = session.wake_at().into();
+            let input = tokio::select! {
+                () = orders.stop.cancelled() => {
+                    let _ = timeout(WRITE_TIMEOUT, socket.close(None)).await;
+                    return Ended::Exit(WorkerExit::Stopped);
+                }
+                () = orders.drain.cancelled(), if !draining => {
+                    draining = true;
+                    self.state.set(WorkerState::Draining);
+                    Input::Drain
+                }
+                frame = socket.next() => match frame {
+                    Some(Ok(frame)) => match read(&frame) {
+                        Some(input) => input,
+                        None => Input::Heard,
+                    },
+                    // With the socket goes the server's memory of our jobs:
+                    // there is nothing left to drain.
+                    _ if draining => return Ended::Exit(WorkerExit::Drained),
+                    Some(Err(error)) => return lost(&error),
+                    None => return Ended::Lost {
+                        reason: "the server closed the connection".to_owned(),
+                    },
+                },
+                event = connection.line.1.recv() => match event {
+                    Some(JobEvent::Status { job_id, status }) => Input::Job { job_id, status },
+                    Some(JobEvent::Ended { job_id }) => {
+                        connection.stops.remove(&job_id);
+                        Input::JobEnded { job_id }
+                    }
+                    // `connection` holds a sender.
+                    None => Input::Tick,
+                },
+                () = changed(&mut self.tenant) => Input::VacancyChanged,
+                _ = places.changed() => Input::VacancyChanged,
+                _ = fullness.changed() => Input::VacancyChanged,
+                () = sleep_until(wake_at) => Input::Tick,
+            };
+            session.handle(Instant::now(), input);
+        }
+    }
+}
+
+/// What a connection has of calls.
+struct Connection {
+    desk: CallDesk,
+    line: (JobLine, mpsc::Receiver<JobEvent>),
+    tenant: watch::Receiver<Arc<Tenant>>,
+    stops: HashMap<String, CancellationToken>,
+}
+
+impl Connection {
+    fn carry_out(&mut self, output: Output<Permit>) {
+        match output {
+            Output::Answered(result) => {
+                let slug = self.tenant.borrow().slug.to_string();
+                let (answer, reason) = match result {
+                    Ok(()) => ("accepted", "none"),
+                    Err(refusal) => ("declined", refusal.as_str()),
+                };
+                counter!(
+                    "trunkline_offers_total",
+                    "tenant" => slug, "answer" => answer, "reason" => reason
+                )
+                .increment(1);
+                tracing::debug!(answer, reason, "offer");
+            }
+            Output::Start { job, permit } => self.start(*job, permit),
+            Output::Overrun { job_id } => {
+                tracing::warn!(job_id, "an assignment came too late and found no place");
+            }
+            Output::Stop { job_id } => {
+                if let Some(stop) = self.stops.get(&job_id) {
+                    tracing::info!(job_id, "LiveKit ends the job");
+                    stop.cancel();
+                }
+            }
+            // The connection's loop keeps these to itself.
+            Output::Send(_) | Output::Ping | Output::Registered { .. } | Output::Close(_) => {}
+        }
+    }
+
+    fn start(&mut self, job: AssignedJob, permit: Permit) {
+        let tenant = Arc::clone(&self.tenant.borrow());
+        let url = room_url(job.url.as_deref(), &tenant.project.url);
+        let assignment = Assignment {
+            call_id: CallId::generate(),
+            job_id: job.job_id.clone(),
+            room: job.room,
+            token: job.token,
+            url,
+        };
+        let stop = self
+            .desk
+            .start(tenant, assignment, permit, self.line.0.clone());
+        self.stops.insert(job.job_id, stop);
+    }
+}
+
+/// Where the room is: what the assignment says, if it says something usable.
+fn room_url(assigned: Option<&str>, project: &Url) -> Url {
+    let Some(text) = assigned else {
+        return project.clone();
+    };
+    match Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "ws" | "wss" | "http" | "https") && url.has_host() => url,
+        _ => {
+            tracing::warn!("an assignment's URL cannot be used; the project's is taken");
+            project.clone()
+        }
+    }
+}
+
+/// A frame as an input. `None`: no more than a sign of life.
+fn read(frame: &Message) -> Option<Input> {
+    match frame {
+        Message::Binary(bytes) => match protocol::decode(bytes) {
+            Ok(event) => Some(Input::Server(event)),
+            Err(error) => {
+                // The other messages are as good as before: to connect anew would cost jobs.
+                counter!("trunkline_worker_bad_frames_total").increment(1);
+                tracing::warn!(error = chain(&error), "a message was left out");
+                None
+            }
+        },
+        Message::Text(_) => {
+            counter!("trunkline_worker_bad_frames_total").increment(1);
+            tracing::warn!("a text message was left out: we speak binary");
+            None
+        }
+        // Pings are answered by the library.
+        Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => None,
+    }
+}
+
+fn lost(error: &tungstenite::Error) -> Ended {
+    let reason = match error {
+        tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed => {
+            "the server closed the connection".to_owned()
+        }
+        other => format!("the connection was lost: {}", chain(other)),
+    };
+    Ended::Lost { reason }
+}
+
+/// Waits for the tenant's next version; for ever, when there will be none.
+async fn changed(tenant: &mut watch::Receiver<Arc<Tenant>>) {
+    if tenant.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// The desk as the session sees it, under the limits of the tenant as it is now.
+struct Counter {
+    desk: CallDesk,
+    tenant: watch::Receiver<Arc<Tenant>>,
+}
+
+impl Admission for Counter {
+    type Permit = Permit;
+
+    fn admit(&mut self) -> Result<Permit, Refusal> {
+        let limit = self.tenant.borrow().limits.max_calls;
+        self.desk.admit(limit)
+    }
+
+    fn vacancy(&mut self) -> Vacancy {
+        let limit = self.tenant.borrow().limits.max_calls;
+        Vacancy {
+            full: self.desk.full(limit),
+            load: self.desk.load().load(),
+            jobs: self.desk.active(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_assignment_s_url_counts_when_it_is_one() {
+        let project = Url::parse("wss://a.example").unwrap();
+        let there = |text| room_url(text, &project).to_string();
+        assert_eq!(there(None), "wss://a.example/");
+        assert_eq!(there(Some("wss://eu.a.example")), "wss://eu.a.example/");
+        assert_eq!(there(Some("file:///etc/passwd")), "wss://a.example/");
+        assert_eq!(there(Some("nonsense")), "wss://a.example/");
+    }
+}

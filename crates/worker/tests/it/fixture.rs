@@ -1,0 +1,205 @@
+//! A tenant, a runner whose calls last until they are told to end, and a worker.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use trunkline_call::{Assignment, JobReporter};
+use trunkline_domain::{
+    CallOutcome, CallRecord, CallTimes, Tenant, TenantFields, TenantId, TenantVersion,
+};
+use trunkline_worker::{
+    CallDesk, CallRunner, Connector, Options, StateCell, Worker, WorkerContext, WorkerExit,
+    WorkerOrders, WorkerState,
+};
+
+/// Long enough for a machine that is busy with something else.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits, and tells the story when it takes too long.
+pub(crate) async fn within<T>(story: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited {PATIENCE:?} in vain: {story}"),
+    }
+}
+
+pub(crate) fn tenant(change: impl FnOnce(&mut TenantFields)) -> Arc<Tenant> {
+    let mut fields = TenantFields {
+        id: TenantId(uuid::Uuid::from_u128(7)),
+        slug: "acme".into(),
+        version: TenantVersion(1),
+        enabled: true,
+        livekit_url: "ws://127.0.0.1:1".into(),
+        livekit_api_key: "APIacme".into(),
+        livekit_api_secret: "the-secret-of-acme-is-long-enough".into(),
+        agent_name: "pstn-voice-agent".into(),
+        deployment: None,
+        call_config_url: None,
+        call_config_bearer: None,
+        call_config_deadline_ms: 4000,
+        answer_deadline_ms: 6000,
+        default_config: serde_json::json!({}),
+        provider: "openai".into(),
+        provider_base_url: None,
+        provider_api_key: None,
+        max_calls: None,
+    };
+    change(&mut fields);
+    Arc::new(Tenant::try_from(fields).unwrap())
+}
+
+/// Quick to reconnect, slow to lose patience.
+pub(crate) fn options() -> Options {
+    Options {
+        retry_first_ms: 5,
+        retry_cap_ms: 20,
+        ..Options::default()
+    }
+}
+
+/// Calls that last until they are stopped or told to hang up.
+pub(crate) struct Runner {
+    started: mpsc::UnboundedSender<(Arc<Tenant>, Assignment)>,
+    ended: mpsc::UnboundedSender<CallRecord>,
+    hang_up: Mutex<HashMap<String, CancellationToken>>,
+}
+
+impl CallRunner for Runner {
+    fn run(
+        &self,
+        tenant: Arc<Tenant>,
+        assignment: Assignment,
+        _jobs: Arc<dyn JobReporter>,
+        stop: CancellationToken,
+    ) -> BoxFuture<'static, CallRecord> {
+        let hang_up = CancellationToken::new();
+        self.hang_up
+            .lock()
+            .insert(assignment.job_id.clone(), hang_up.clone());
+        self.started
+            .send((Arc::clone(&tenant), assignment.clone()))
+            .unwrap();
+        async move {
+            let outcome = tokio::select! {
+                () = stop.cancelled() => CallOutcome::Cut,
+                () = hang_up.cancelled() => CallOutcome::CallerHungUp,
+            };
+            CallRecord {
+                id: assignment.call_id,
+                tenant_id: tenant.id,
+                job_id: assignment.job_id,
+                room: assignment.room,
+                sip_call_id: None,
+                trunk_id: None,
+                direction: None,
+                caller: None,
+                called: None,
+                config_source: None,
+                fallback_reason: None,
+                model: None,
+                outcome,
+                detail: None,
+                started_at: chrono::Utc::now(),
+                times: CallTimes::default(),
+            }
+        }
+        .boxed()
+    }
+
+    fn finished(&self, record: CallRecord) {
+        let _ = self.ended.send(record);
+    }
+}
+
+/// A running worker.
+pub(crate) struct Bench {
+    pub(crate) tenant: watch::Sender<Arc<Tenant>>,
+    pub(crate) desk: CallDesk,
+    pub(crate) state: watch::Receiver<WorkerState>,
+    pub(crate) orders: WorkerOrders,
+    runner: Arc<Runner>,
+    started: mpsc::UnboundedReceiver<(Arc<Tenant>, Assignment)>,
+    ended: mpsc::UnboundedReceiver<CallRecord>,
+    task: AbortOnDropHandle<WorkerExit>,
+}
+
+impl Bench {
+    pub(crate) fn start(options: Options, tenant: Arc<Tenant>) -> Self {
+        let context = WorkerContext::new(options, Connector::new().unwrap());
+        let (started, calls) = mpsc::unbounded_channel();
+        let (ended, records) = mpsc::unbounded_channel();
+        let runner = Arc::new(Runner {
+            started,
+            ended,
+            hang_up: Mutex::default(),
+        });
+        let desk = CallDesk::new(Arc::clone(&runner) as _, context.load().clone());
+        let (tenant, versions) = watch::channel(tenant);
+        let (cell, state) = StateCell::new();
+        let orders = WorkerOrders::default();
+        let worker = Worker::new(context, versions, desk.clone(), cell);
+        let task = TaskTracker::new().spawn(worker.run(orders.clone()));
+        Self {
+            tenant,
+            desk,
+            state,
+            orders,
+            runner,
+            started: calls,
+            ended: records,
+            task: AbortOnDropHandle::new(task),
+        }
+    }
+
+    /// A worker for a server of this port.
+    pub(crate) fn at(port: u16) -> Self {
+        Self::start(
+            options(),
+            tenant(|t| t.livekit_url = format!("ws://127.0.0.1:{port}")),
+        )
+    }
+
+    /// Waits for a state.
+    pub(crate) async fn reaches(&mut self, story: &str, wanted: impl Fn(&WorkerState) -> bool) {
+        within(story, self.state.wait_for(|s| wanted(s)))
+            .await
+            .unwrap();
+    }
+
+    /// The next call that began.
+    pub(crate) async fn call(&mut self) -> (Arc<Tenant>, Assignment) {
+        within("a call begins", self.started.recv()).await.unwrap()
+    }
+
+    /// The next record.
+    pub(crate) async fn record(&mut self) -> CallRecord {
+        within("a call ends", self.ended.recv()).await.unwrap()
+    }
+
+    /// The caller of this job hangs up.
+    pub(crate) fn hang_up(&self, job: &str) {
+        self.runner.hang_up.lock()[job].cancel();
+    }
+
+    /// Changes the tenant's row.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Tenant)) {
+        self.tenant
+            .send_modify(|tenant| change(Arc::make_mut(tenant)));
+    }
+
+    pub(crate) fn limit(&self, max_calls: u32) {
+        self.change(|t| t.limits.max_calls = NonZeroU32::new(max_calls));
+    }
+
+    pub(crate) async fn exit(self) -> WorkerExit {
+        within("the worker ends", self.task).await.unwrap()
+    }
+}
