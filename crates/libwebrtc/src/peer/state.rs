@@ -1,0 +1,337 @@
+//! The state of a connection behind its lock.
+
+use std::{
+    collections::VecDeque,
+    net::{SocketAddr, UdpSocket},
+    sync::{Arc, Weak},
+    time::Instant,
+};
+
+use super::{
+    PeerShared,
+    channel::ChannelCore,
+    engine::{self, Engine},
+    handlers::Event,
+    liveness::Liveness,
+    network,
+    transceiver::TransceiverCore,
+};
+use crate::{
+    RtcError,
+    ice_candidate::IceCandidate,
+    peer_connection::{IceConnectionState, IceGatheringState, PeerConnectionState, SignalingState},
+    peer_connection_factory::{IceTransportsType, RtcConfiguration},
+    sdp::{self, Fingerprint, IceCredentials},
+    session_description::SessionDescription,
+};
+
+/// Candidates of the peer that wait for the transport to begin. More than a peer has.
+const MAX_WAITING_CANDIDATES: usize = 100;
+
+/// Everything about a connection.
+pub(super) struct State {
+    /// Ourselves, for channels that the peer opens.
+    pub(super) peer: Weak<PeerShared>,
+    config: RtcConfiguration,
+    is_closed: bool,
+    pub(super) signaling: SignalingState,
+    pub(super) gathering: IceGatheringState,
+    pub(super) liveness: Liveness,
+    /// The connection state last reported.
+    reported: PeerConnectionState,
+    negotiation_number: u32,
+
+    pub(super) transceivers: Vec<Arc<TransceiverCore>>,
+    pub(super) channels: Vec<Arc<ChannelCore>>,
+    /// The sections of the descriptions in force, in order. They only ever grow.
+    pub(super) sections: Vec<SectionSlot>,
+    /// Sections that offers have proposed and no description in force contains yet.
+    pub(super) proposed: Vec<(String, Arc<TransceiverCore>)>,
+
+    pub(super) current_local: Option<SessionDescription>,
+    pub(super) current_remote: Option<SessionDescription>,
+    pub(super) pending_local: Option<SessionDescription>,
+    pub(super) pending_remote: Option<SessionDescription>,
+    /// Session id and next version of our descriptions.
+    pub(super) origin: (u64, u64),
+
+    pub(super) fingerprint: Fingerprint,
+    pub(super) credentials: IceCredentials,
+    /// Credentials of an offer or answer that begins ICE anew, until both sides have agreed.
+    pub(super) next_credentials: Option<IceCredentials>,
+    pub(super) remote_credentials: Option<IceCredentials>,
+    pub(super) is_restart_wanted: bool,
+
+    pub(super) engine: Option<Engine>,
+    /// A socket on its way to the driver.
+    pub(super) socket: Option<UdpSocket>,
+    pub(super) port: Option<u16>,
+    pub(super) addresses: Vec<SocketAddr>,
+    /// How often addresses were looked for.
+    pub(super) gatherings: u64,
+    waiting_candidates: Vec<String>,
+
+    /// What the driver is to tell the application.
+    pub(super) events: VecDeque<Event>,
+    pub(super) opened_channels: u32,
+    pub(super) closed_channels: u32,
+}
+
+/// One section of the descriptions in force.
+pub(super) struct SectionSlot {
+    pub(super) mid: String,
+    pub(super) use_: SectionUse,
+}
+
+/// What a section is for.
+#[derive(Clone)]
+pub(super) enum SectionUse {
+    Media(Arc<TransceiverCore>),
+    Data,
+    /// Refused, or of no kind known here.
+    Unused(sdp::Kind),
+}
+
+impl State {
+    pub(super) fn new(
+        peer: Weak<PeerShared>,
+        config: RtcConfiguration,
+        fingerprint: Fingerprint,
+    ) -> Self {
+        Self {
+            peer,
+            config,
+            is_closed: false,
+            signaling: SignalingState::Stable,
+            gathering: IceGatheringState::New,
+            liveness: Liveness::new(Instant::now()),
+            reported: PeerConnectionState::New,
+            negotiation_number: 0,
+            transceivers: Vec::new(),
+            channels: Vec::new(),
+            sections: Vec::new(),
+            proposed: Vec::new(),
+            current_local: None,
+            current_remote: None,
+            pending_local: None,
+            pending_remote: None,
+            // 63 bits: some readers take it for a signed number.
+            origin: (rand::random::<u64>() >> 1, 1),
+            fingerprint,
+            credentials: engine::new_credentials(),
+            next_credentials: None,
+            remote_credentials: None,
+            is_restart_wanted: false,
+            engine: None,
+            socket: None,
+            port: None,
+            addresses: Vec::new(),
+            gatherings: 0,
+            waiting_candidates: Vec::new(),
+            events: VecDeque::new(),
+            opened_channels: 0,
+            closed_channels: 0,
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    pub(super) fn check_open(&self) -> Result<(), RtcError> {
+        if self.is_closed {
+            return Err(RtcError::invalid_state("the connection is closed"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn set_configuration(&mut self, config: RtcConfiguration) -> Result<(), RtcError> {
+        if config.enable_sctp_snap != self.config.enable_sctp_snap {
+            return Err(RtcError::internal("enable_sctp_snap cannot change"));
+        }
+        self.config = config;
+        Ok(())
+    }
+
+    pub(super) fn negotiation_needed(&mut self) {
+        self.negotiation_number = self.negotiation_number.wrapping_add(1);
+        self.events
+            .push_back(Event::NegotiationNeeded(self.negotiation_number));
+    }
+
+    pub(super) fn set_signaling(&mut self, signaling: SignalingState) {
+        if self.signaling != signaling {
+            self.signaling = signaling;
+            self.events.push_back(Event::Signaling(signaling));
+        }
+    }
+
+    /// Tells of the connection's state where it has changed.
+    pub(super) fn report_liveness(&mut self) {
+        let state = self.liveness.state();
+        if state != self.reported {
+            let (ice, old_ice) = (ice_state(state), ice_state(self.reported));
+            self.reported = state;
+            if ice != old_ice {
+                self.events.push_back(Event::Ice(ice));
+            }
+            self.events.push_back(Event::Connection(state));
+        }
+    }
+
+    pub(super) fn has_negotiated_channel(&self, id: i32) -> bool {
+        use crate::data_channel::DataChannelState::{Connecting, Open};
+        let is_live = |channel: &&Arc<ChannelCore>| matches!(channel.state(), Connecting | Open);
+        self.channels
+            .iter()
+            .filter(is_live)
+            .any(|channel| channel.is_negotiated_as(id))
+    }
+
+    pub(super) fn add_channel(&mut self, channel: &Arc<ChannelCore>) {
+        self.channels.push(Arc::clone(channel));
+        let has_section = self
+            .sections
+            .iter()
+            .any(|slot| matches!(slot.use_, SectionUse::Data));
+        if !has_section {
+            self.negotiation_needed();
+        }
+    }
+
+    /// The credentials of a description written now: new ones where ICE is to begin anew. Before
+    /// there is a transport the first ones are as good as new.
+    pub(super) fn credentials_to_write(&self, restart: bool) -> IceCredentials {
+        if restart && self.engine.is_some() {
+            return engine::new_credentials();
+        }
+        self.next_credentials
+            .as_ref()
+            .unwrap_or(&self.credentials)
+            .clone()
+    }
+
+    /// Opens the socket if there is none, and tells of the addresses found.
+    pub(super) fn gather(&mut self) -> Result<(), RtcError> {
+        if self.config.ice_transport_type != IceTransportsType::All {
+            log::warn!("only host candidates can be gathered, and they are forbidden");
+            return Ok(());
+        }
+        let failed = |error| RtcError::internal(format!("no socket for media: {error}"));
+        let port = match self.port {
+            Some(port) => port,
+            None => {
+                let socket = network::open_socket().map_err(failed)?;
+                let port = socket.local_addr().map_err(failed)?.port();
+                self.socket = Some(socket);
+                *self.port.insert(port)
+            }
+        };
+        self.set_gathering(IceGatheringState::Gathering);
+        self.gatherings += 1;
+        let addresses = network::addresses(port).map_err(failed)?;
+        let mid = self
+            .sections
+            .first()
+            .map_or_else(String::new, |slot| slot.mid.clone());
+        for address in addresses {
+            if let Some(line) = engine::candidate_line(address) {
+                self.events
+                    .push_back(Event::Candidate(IceCandidate::new(&mid, 0, &line)));
+            }
+            if !self.addresses.contains(&address) {
+                self.addresses.push(address);
+                if let Some(engine) = &mut self.engine {
+                    engine.add_local_address(address);
+                }
+            }
+        }
+        self.set_gathering(IceGatheringState::Complete);
+        Ok(())
+    }
+
+    fn set_gathering(&mut self, gathering: IceGatheringState) {
+        if self.gathering != gathering {
+            self.gathering = gathering;
+            self.events.push_back(Event::Gathering(gathering));
+        }
+    }
+
+    pub(super) fn add_remote_candidate(
+        &mut self,
+        candidate: &IceCandidate,
+    ) -> Result<(), RtcError> {
+        if self.current_remote.is_none() && self.pending_remote.is_none() {
+            return Err(RtcError::invalid_state(
+                "there is no remote description yet",
+            ));
+        }
+        self.use_remote_candidate(candidate.line());
+        Ok(())
+    }
+
+    /// Hands a candidate to the transport, now or when it begins.
+    pub(super) fn use_remote_candidate(&mut self, line: &str) {
+        use sdp::candidate::{Protocol, parse};
+        let is_usable = |line: &sdp::candidate::CandidateLine| {
+            line.transport == Protocol::Udp && line.address.is_some_and(|a| a.is_ipv4())
+        };
+        if !parse(line).as_ref().is_ok_and(is_usable) {
+            log::debug!("candidate {line:?} is not used: not UDP over IPv4");
+            return;
+        }
+        // While an offer of the peer awaits our answer, its candidates may belong to a restart.
+        let is_waiting = self.signaling == SignalingState::HaveRemoteOffer;
+        match &mut self.engine {
+            Some(engine) if !is_waiting => engine.add_remote_candidate(line),
+            _ if self.waiting_candidates.len() < MAX_WAITING_CANDIDATES => {
+                self.waiting_candidates.push(line.to_owned());
+            }
+            _ => log::warn!("too many candidates before the connection begins"),
+        }
+    }
+
+    pub(super) fn use_waiting_candidates(&mut self) {
+        if let Some(engine) = &mut self.engine {
+            for line in self.waiting_candidates.drain(..) {
+                engine.add_remote_candidate(&line);
+            }
+        }
+    }
+
+    /// Ends everything but the farewell. Answers the transceivers, to be ended without the lock.
+    pub(super) fn close(&mut self, now: Instant) -> Vec<Arc<TransceiverCore>> {
+        self.is_closed = true;
+        self.liveness.closed(now);
+        self.reported = PeerConnectionState::Closed;
+        self.signaling = SignalingState::Closed;
+        // Channels still say that they close; the connection no longer says anything.
+        self.events.retain(|event| {
+            matches!(
+                event,
+                Event::ChannelState(..) | Event::ChannelMessage { .. } | Event::ChannelDrained(..)
+            )
+        });
+        for channel in self.channels.drain(..) {
+            channel.closed(&mut self.events);
+        }
+        if let Some(engine) = &mut self.engine {
+            engine.close();
+        }
+        self.sections.clear();
+        self.proposed.clear();
+        self.transceivers.drain(..).collect()
+    }
+}
+
+/// The state of ICE that goes with a state of the whole.
+pub(super) fn ice_state(state: PeerConnectionState) -> IceConnectionState {
+    match state {
+        PeerConnectionState::New => IceConnectionState::New,
+        PeerConnectionState::Connecting => IceConnectionState::Checking,
+        PeerConnectionState::Connected => IceConnectionState::Connected,
+        PeerConnectionState::Disconnected => IceConnectionState::Disconnected,
+        PeerConnectionState::Failed => IceConnectionState::Failed,
+        PeerConnectionState::Closed => IceConnectionState::Closed,
+    }
+}

@@ -1,0 +1,556 @@
+//! A transceiver: what one section of the descriptions is for.
+
+use std::sync::{
+    Arc, Weak,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::{PeerShared, capabilities};
+use crate::{
+    MediaType, RtcError,
+    audio::ReceiveTrack,
+    audio_track::RtcAudioTrack,
+    media_stream::MediaStream,
+    media_stream_track::MediaStreamTrack,
+    rtp_parameters::{
+        DegradationPreference, RtcpParameters, RtpCodecCapability, RtpCodecParameters,
+        RtpEncodingParameters, RtpHeaderExtensionParameters, RtpParameters,
+    },
+    rtp_transceiver::{RtpTransceiverDirection as Dir, RtpTransceiverInit},
+    sdp,
+    stats::RtcStats,
+    video_track::RtcVideoTrack,
+};
+
+/// Sound or pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MediaKind {
+    Audio,
+    Video,
+}
+
+/// Which half of a transceiver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Send,
+    Receive,
+}
+
+/// A transceiver. Its state has its own lock, taken inside the connection's.
+pub(crate) struct TransceiverCore {
+    kind: MediaKind,
+    peer: Weak<PeerShared>,
+    /// The driver's alarm.
+    wake: Arc<Notify>,
+    /// What we send with; for the life of the transceiver.
+    ssrc: u32,
+    state: Mutex<State>,
+    /// Set while a frame cryptor stands in the way, which this engine cannot satisfy.
+    send_blocked: AtomicBool,
+    receive_blocked: AtomicBool,
+    sent: Counters,
+}
+
+/// What a direction has carried.
+#[derive(Default)]
+struct Counters {
+    packets: AtomicU64,
+    bytes: AtomicU64,
+}
+
+struct State {
+    mid: Option<String>,
+    direction: Dir,
+    current: Option<Dir>,
+    /// Made by `add_track`, and so open to a section that the peer offers. Source: RFC 8829,
+    /// section 5.10.
+    is_open_to_offers: bool,
+    send: Send,
+    receive: Receive,
+    /// What was negotiated, while anything is.
+    negotiated: Option<Negotiated>,
+}
+
+struct Send {
+    track: Option<MediaStreamTrack>,
+    stream_ids: Vec<String>,
+    encodings: Vec<RtpEncodingParameters>,
+    degradation: Option<DegradationPreference>,
+}
+
+struct Receive {
+    track: MediaStreamTrack,
+    /// Stream id and track id of the peer, while it sends.
+    msid: Option<(String, String)>,
+    /// Sources that the transport was told to expect.
+    ssrcs: Vec<u32>,
+    /// Whether the track has begun and ended, and another must take its place.
+    is_spent: bool,
+}
+
+#[derive(Clone)]
+struct Negotiated {
+    payload_type: u8,
+    extensions: Vec<(u8, String)>,
+}
+
+/// What is to be sent now.
+pub(super) struct Sending {
+    pub(super) track: RtcAudioTrack,
+    pub(super) ssrc: u32,
+    pub(super) payload_type: u8,
+}
+
+/// What a negotiation settled for a transceiver.
+pub(super) struct Settled<'a> {
+    pub(super) direction: Dir,
+    /// Payload type of Opus, where the section carries audio.
+    pub(super) payload_type: Option<u8>,
+    pub(super) extensions: &'a [(u8, String)],
+    /// What the peer says that it sends.
+    pub(super) remote: &'a sdp::Media,
+}
+
+/// What changed by it.
+#[derive(Default)]
+pub(super) struct Change {
+    pub(super) unexpected: Vec<u32>,
+    pub(super) expected: Vec<u32>,
+    /// Whether a remote track has begun.
+    pub(super) begun: bool,
+}
+
+impl TransceiverCore {
+    pub(super) fn new(
+        kind: MediaKind,
+        peer: Weak<PeerShared>,
+        track: Option<MediaStreamTrack>,
+        init: RtpTransceiverInit,
+        remote_track_id: Option<&str>,
+        wake: Arc<Notify>,
+    ) -> Arc<Self> {
+        let id = remote_track_id.map_or_else(crate::native::create_random_uuid, str::to_owned);
+        let mut encodings = init.send_encodings;
+        if encodings.is_empty() {
+            encodings.push(RtpEncodingParameters::default());
+        }
+        let receiver_track = remote_track(kind, &id, &wake);
+        Arc::new(Self {
+            kind,
+            peer,
+            wake,
+            // 0 means a probe to the transport.
+            ssrc: rand::random_range(1..=u32::MAX),
+            state: Mutex::new(State {
+                mid: None,
+                direction: init.direction,
+                current: None,
+                is_open_to_offers: false,
+                send: Send {
+                    track,
+                    stream_ids: init.stream_ids,
+                    encodings,
+                    degradation: None,
+                },
+                receive: Receive {
+                    track: receiver_track,
+                    msid: None,
+                    ssrcs: Vec::new(),
+                    is_spent: false,
+                },
+                negotiated: None,
+            }),
+            send_blocked: AtomicBool::new(false),
+            receive_blocked: AtomicBool::new(false),
+            sent: Counters::default(),
+        })
+    }
+
+    pub(super) fn kind(&self) -> MediaKind {
+        self.kind
+    }
+
+    pub(super) fn ssrc(&self) -> u32 {
+        self.ssrc
+    }
+
+    pub(super) fn belongs_to(&self, peer: &Arc<PeerShared>) -> bool {
+        std::ptr::eq(self.peer.as_ptr(), Arc::as_ptr(peer))
+    }
+
+    pub(crate) fn mid(&self) -> Option<String> {
+        self.state.lock().mid.clone()
+    }
+
+    pub(super) fn set_mid(&self, mid: Option<&str>) {
+        self.state.lock().mid = mid.map(str::to_owned);
+    }
+
+    pub(crate) fn direction(&self) -> Dir {
+        self.state.lock().direction
+    }
+
+    pub(crate) fn current_direction(&self) -> Option<Dir> {
+        self.state.lock().current
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.direction() == Dir::Stopped
+    }
+
+    pub(super) fn open_to_offers(&self) {
+        self.state.lock().is_open_to_offers = true;
+    }
+
+    pub(super) fn is_open_to_offers(&self) -> bool {
+        let state = self.state.lock();
+        state.is_open_to_offers && state.mid.is_none() && state.direction != Dir::Stopped
+    }
+
+    /// Whether `add_track` may use it: nothing was ever sent with it.
+    pub(super) fn can_take(&self, kind: MediaKind) -> bool {
+        let state = self.state.lock();
+        let has_sent = matches!(state.current, Some(Dir::SendRecv | Dir::SendOnly));
+        self.kind == kind
+            && state.send.track.is_none()
+            && state.direction != Dir::Stopped
+            && !has_sent
+    }
+
+    /// Gives it a track to send, and the direction that goes with it.
+    pub(super) fn take(&self, track: MediaStreamTrack, stream_ids: Vec<String>) {
+        let mut state = self.state.lock();
+        state.send.track = Some(track);
+        state.send.stream_ids = stream_ids;
+        state.direction = sdp::direction(true, sdp::receives(state.direction));
+    }
+
+    /// Takes the track away, and the direction that goes with it.
+    pub(super) fn release(&self) {
+        let mut state = self.state.lock();
+        state.send.track = None;
+        if state.direction != Dir::Stopped {
+            state.direction = sdp::direction(false, sdp::receives(state.direction));
+        }
+    }
+
+    pub(crate) fn stop(&self) -> Result<(), RtcError> {
+        let peer = self.open_peer()?;
+        self.end();
+        peer.media_changed();
+        Ok(())
+    }
+
+    /// Ends it for good.
+    pub(super) fn end(&self) {
+        let mut state = self.state.lock();
+        state.direction = Dir::Stopped;
+        state.send.track = None;
+        state.receive.msid = None;
+        state.negotiated = None;
+        let track = state.receive.track.clone();
+        drop(state);
+        track.end();
+    }
+
+    fn open_peer(&self) -> Result<Arc<PeerShared>, RtcError> {
+        let peer = self.peer.upgrade().filter(|peer| !peer.is_closed());
+        peer.ok_or_else(|| RtcError::invalid_state("the connection is closed"))
+    }
+
+    // The sender.
+
+    pub(crate) fn sender_track(&self) -> Option<MediaStreamTrack> {
+        self.state.lock().send.track.clone()
+    }
+
+    pub(crate) fn set_sender_track(&self, track: Option<MediaStreamTrack>) -> Result<(), RtcError> {
+        let peer = self.open_peer()?;
+        if let Some(track) = &track {
+            check_sendable(track)?;
+        }
+        self.state.lock().send.track = track;
+        peer.media_changed();
+        Ok(())
+    }
+
+    /// What is announced of what is sent: stream id and track id.
+    pub(super) fn msid(&self) -> Option<(String, String)> {
+        let state = self.state.lock();
+        let track = state.send.track.as_ref()?;
+        let stream = state.send.stream_ids.first().map_or("-", String::as_str);
+        Some((stream.to_owned(), track.id()))
+    }
+
+    pub(crate) fn sender_parameters(&self) -> RtpParameters {
+        let state = self.state.lock();
+        let mut parameters = self.parameters(&state);
+        parameters.encodings = state.send.encodings.clone();
+        parameters.degradation_preference = state.send.degradation;
+        for encoding in &mut parameters.encodings {
+            encoding.has_ssrc = true;
+            encoding.ssrc = self.ssrc;
+        }
+        parameters
+    }
+
+    pub(crate) fn set_sender_parameters(&self, parameters: RtpParameters) -> Result<(), RtcError> {
+        let mut state = self.state.lock();
+        if parameters.encodings.len() != state.send.encodings.len() {
+            return Err(RtcError::invalid_state(
+                "the number of encodings cannot change",
+            ));
+        }
+        state.send.degradation = parameters.degradation_preference;
+        state.send.encodings = parameters.encodings;
+        drop(state);
+        if let Some(peer) = self.peer.upgrade() {
+            peer.media_changed();
+        }
+        Ok(())
+    }
+
+    /// What is to be sent now, if anything.
+    pub(super) fn sending(&self) -> Option<Sending> {
+        let state = self.state.lock();
+        let is_sending = matches!(state.current, Some(Dir::SendRecv | Dir::SendOnly));
+        let is_wanted = state.send.encodings.iter().any(|encoding| encoding.active);
+        let is_allowed = !self.send_blocked.load(Ordering::Relaxed);
+        let payload_type = state.negotiated.as_ref()?.payload_type;
+        match &state.send.track {
+            Some(MediaStreamTrack::Audio(track)) if is_sending && is_wanted && is_allowed => {
+                Some(Sending {
+                    track: track.clone(),
+                    ssrc: self.ssrc,
+                    payload_type,
+                })
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn count_sent(&self, bytes: usize) {
+        self.sent.add(bytes);
+    }
+
+    // The receiver.
+
+    pub(crate) fn receiver_track(&self) -> MediaStreamTrack {
+        self.state.lock().receive.track.clone()
+    }
+
+    pub(crate) fn receiver_stream_ids(&self) -> Vec<String> {
+        let state = self.state.lock();
+        state
+            .receive
+            .msid
+            .iter()
+            .map(|(stream, _)| stream.clone())
+            .collect()
+    }
+
+    pub(crate) fn receiver_streams(&self) -> Vec<MediaStream> {
+        let state = self.state.lock();
+        let stream = |(id, _): &(String, String)| {
+            MediaStream::new(id.clone(), vec![state.receive.track.clone()])
+        };
+        state.receive.msid.iter().map(stream).collect()
+    }
+
+    pub(crate) fn receiver_parameters(&self) -> RtpParameters {
+        let state = self.state.lock();
+        self.parameters(&state)
+    }
+
+    /// Where packets of a payload type go, if anywhere.
+    pub(super) fn receiving(&self, payload_type: u8) -> Option<ReceiveTrack> {
+        let state = self.state.lock();
+        let expected = state.negotiated.as_ref()?.payload_type;
+        let is_receiving = state.receive.msid.is_some() && expected == payload_type;
+        match &state.receive.track {
+            MediaStreamTrack::Audio(track)
+                if is_receiving && !self.receive_blocked.load(Ordering::Relaxed) =>
+            {
+                track.receive().cloned()
+            }
+            _ => None,
+        }
+    }
+
+    /// The track to be ticked, if it is live.
+    pub(super) fn live_track(&self) -> Option<ReceiveTrack> {
+        let state = self.state.lock();
+        match &state.receive.track {
+            MediaStreamTrack::Audio(track) if !state.receive.is_spent => track.receive().cloned(),
+            _ => None,
+        }
+    }
+
+    pub(super) fn expects(&self, ssrc: u32) -> bool {
+        self.state.lock().receive.ssrcs.contains(&ssrc)
+    }
+
+    /// Takes over what was negotiated.
+    pub(super) fn settle(&self, settled: &Settled<'_>) -> Change {
+        let mut state = self.state.lock();
+        state.current = Some(settled.direction);
+        state.negotiated = settled.payload_type.map(|payload_type| Negotiated {
+            payload_type,
+            extensions: settled.extensions.to_vec(),
+        });
+        let mut change = Change::default();
+        let is_receiving = sdp::receives(settled.direction);
+        let ssrcs = if is_receiving {
+            settled.remote.ssrcs.clone()
+        } else {
+            Vec::new()
+        };
+        let receive = &mut state.receive;
+        change
+            .unexpected
+            .extend(receive.ssrcs.iter().filter(|ssrc| !ssrcs.contains(ssrc)));
+        change
+            .expected
+            .extend(ssrcs.iter().filter(|ssrc| !receive.ssrcs.contains(ssrc)));
+        receive.ssrcs = ssrcs;
+
+        // Without a=msid a track still is one, under no stream in particular.
+        let no_msid = || ("-".to_owned(), String::new());
+        let msid = is_receiving.then(|| settled.remote.msid.clone().unwrap_or_else(no_msid));
+        if msid == receive.msid {
+            return change;
+        }
+        let ended = receive.msid.take().map(|_| {
+            receive.is_spent = true;
+            receive.track.clone()
+        });
+        if let Some(msid) = msid {
+            if receive.is_spent {
+                let id = if msid.1.is_empty() { &msid.0 } else { &msid.1 };
+                receive.track = remote_track(self.kind, id, &self.wake);
+                receive.is_spent = false;
+            }
+            receive.msid = Some(msid);
+            change.begun = true;
+        }
+        drop(state);
+        if let Some(track) = ended {
+            track.end();
+        }
+        change
+    }
+
+    // Both.
+
+    /// Blocks or unblocks a half because encryption is demanded, which this engine cannot do.
+    pub(crate) fn require_encryption(&self, direction: Direction, required: bool) {
+        let blocked = match direction {
+            Direction::Send => &self.send_blocked,
+            Direction::Receive => &self.receive_blocked,
+        };
+        blocked.store(required, Ordering::Relaxed);
+        if let Some(peer) = self.peer.upgrade() {
+            peer.media_changed();
+        }
+    }
+
+    /// Checks that something is left. The order is that of the engine: there is one audio codec,
+    /// and no video is decoded.
+    pub(crate) fn set_codec_preferences(
+        &self,
+        codecs: &[RtpCodecCapability],
+    ) -> Result<(), RtcError> {
+        let known = capabilities(match self.kind {
+            MediaKind::Audio => MediaType::Audio,
+            MediaKind::Video => MediaType::Video,
+        });
+        let is_known = |codec: &RtpCodecCapability| {
+            known
+                .codecs
+                .iter()
+                .any(|known| known.mime_type.eq_ignore_ascii_case(&codec.mime_type))
+        };
+        if codecs.is_empty() || codecs.iter().any(is_known) {
+            Ok(())
+        } else {
+            Err(RtcError::invalid_state("none of these codecs is known"))
+        }
+    }
+
+    fn parameters(&self, state: &State) -> RtpParameters {
+        let Some(negotiated) = &state.negotiated else {
+            return RtpParameters::default();
+        };
+        RtpParameters {
+            codecs: vec![RtpCodecParameters {
+                payload_type: negotiated.payload_type,
+                mime_type: "audio/opus".to_owned(),
+                clock_rate: Some(48_000),
+                channels: Some(2),
+            }],
+            header_extensions: negotiated
+                .extensions
+                .iter()
+                .map(|(id, uri)| RtpHeaderExtensionParameters {
+                    uri: uri.clone(),
+                    id: i32::from(*id),
+                    encrypted: false,
+                })
+                .collect(),
+            encodings: Vec::new(),
+            rtcp: RtcpParameters {
+                cname: String::new(),
+                reduced_size: true,
+            },
+            degradation_preference: None,
+        }
+    }
+
+    pub(crate) fn sender_stats(&self) -> Vec<RtcStats> {
+        let (packets, bytes) = self.sent.get();
+        super::stats::outbound(self, packets, bytes)
+    }
+
+    pub(crate) fn receiver_stats(&self) -> Vec<RtcStats> {
+        super::stats::inbound(self)
+    }
+
+    pub(super) fn receiver_ssrc(&self) -> Option<u32> {
+        self.state.lock().receive.ssrcs.first().copied()
+    }
+}
+
+impl Counters {
+    fn add(&self, bytes: usize) {
+        self.packets.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> (u64, u64) {
+        (
+            self.packets.load(Ordering::Relaxed),
+            self.bytes.load(Ordering::Relaxed),
+        )
+    }
+}
+
+/// Whether a track can be sent at all.
+pub(super) fn check_sendable(track: &MediaStreamTrack) -> Result<(), RtcError> {
+    match track {
+        MediaStreamTrack::Audio(track) if track.receive().is_none() => Ok(()),
+        MediaStreamTrack::Audio(_) => Err(RtcError::internal(
+            "this engine does not forward remote tracks",
+        )),
+        MediaStreamTrack::Video(_) => Err(RtcError::internal("this engine does not send video")),
+    }
+}
+
+fn remote_track(kind: MediaKind, id: &str, wake: &Arc<Notify>) -> MediaStreamTrack {
+    match kind {
+        MediaKind::Audio => RtcAudioTrack::remote(id, ReceiveTrack::new(Arc::clone(wake))).into(),
+        MediaKind::Video => RtcVideoTrack::remote(id).into(),
+    }
+}

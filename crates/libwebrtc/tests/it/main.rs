@@ -1,0 +1,7 @@
+//! Two connections of this engine against each other, over real sockets and in one process.
+
+mod audio;
+mod channels;
+mod negotiation;
+mod pair;
+mod tone;
