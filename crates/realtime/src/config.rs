@@ -6,7 +6,7 @@ use trunkline_domain::{CallConfig, Temperature};
 
 /// A small transcription model of the vendor; see
 /// [`SessionConfig::transcription`].
-pub const DEFAULT_TRANSCRIPTION_MODEL: &str = "gpt-4o-mini-transcribe";
+pub const DEFAULT_TRANSCRIPTION_MODEL: &str = "gpt-transcribe";
 
 /// What a session is configured with. The model is not here: it is chosen when
 /// the socket is opened, and cannot be changed afterwards.

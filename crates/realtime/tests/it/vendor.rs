@@ -14,29 +14,29 @@ use trunkline_domain::ProviderKind;
 use trunkline_realtime::{Connector, Endpoint, Event, Options, Session};
 
 /// Longer than anything here takes; to be reached is a failure.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The key that tests present.
-pub const KEY: &str = "sk-test-0123456789";
+pub(crate) const KEY: &str = "sk-test-0123456789";
 
-pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     timeout(PATIENCE, future)
         .await
         .unwrap_or_else(|_| panic!("{what} did not happen"))
 }
 
-pub struct Vendor {
+pub(crate) struct Vendor {
     listener: TcpListener,
 }
 
 impl Vendor {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self {
             listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
         }
     }
 
-    pub fn endpoint(&self) -> Endpoint {
+    pub(crate) fn endpoint(&self) -> Endpoint {
         let address = self.listener.local_addr().unwrap();
         Endpoint {
             kind: ProviderKind::OpenAi,
@@ -46,7 +46,7 @@ impl Vendor {
     }
 
     /// A TCP connection, and nothing more.
-    pub async fn accept_tcp(&self) -> TcpStream {
+    pub(crate) async fn accept_tcp(&self) -> TcpStream {
         soon("a connection", self.listener.accept())
             .await
             .unwrap()
@@ -54,7 +54,7 @@ impl Vendor {
     }
 
     /// Answers the handshake with an HTTP response.
-    pub async fn answer(&self, status: &str, body: &str) {
+    pub(crate) async fn answer(&self, status: &str, body: &str) {
         let mut stream = self.accept_tcp().await;
         let mut request = Vec::new();
         while !request.ends_with(b"\r\n\r\n") {
@@ -69,7 +69,7 @@ impl Vendor {
     }
 
     /// A WebSocket that has said nothing yet.
-    pub async fn accept_silently(&self) -> Line {
+    pub(crate) async fn accept_silently(&self) -> Line {
         let stream = self.accept_tcp().await;
         let mut seen = None;
         let look = |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
@@ -94,7 +94,7 @@ impl Vendor {
     }
 
     /// A WebSocket whose session has begun.
-    pub async fn accept(&self) -> Line {
+    pub(crate) async fn accept(&self) -> Line {
         let mut line = self.accept_silently().await;
         line.say(json!({"type": "session.created", "session": {"id": "sess_1"}}))
             .await;
@@ -102,7 +102,7 @@ impl Vendor {
     }
 
     /// A session, and the vendor's end of it.
-    pub async fn session(&self, options: Options) -> (Session, Line) {
+    pub(crate) async fn session(&self, options: Options) -> (Session, Line) {
         let connector = Connector::new(options).unwrap();
         let endpoint = self.endpoint();
         let (session, line) =
@@ -112,14 +112,14 @@ impl Vendor {
 }
 
 /// The vendor's end of one socket.
-pub struct Line {
-    pub socket: WebSocketStream<TcpStream>,
-    pub uri: String,
-    pub authorization: String,
+pub(crate) struct Line {
+    pub(crate) socket: WebSocketStream<TcpStream>,
+    pub(crate) uri: String,
+    pub(crate) authorization: String,
 }
 
 impl Line {
-    pub async fn say(&mut self, event: Value) {
+    pub(crate) async fn say(&mut self, event: Value) {
         self.socket
             .send(Message::text(event.to_string()))
             .await
@@ -127,7 +127,7 @@ impl Line {
     }
 
     /// The next message, pings and pongs aside. `None`: the socket is over.
-    pub async fn message(&mut self) -> Option<Message> {
+    pub(crate) async fn message(&mut self) -> Option<Message> {
         loop {
             match soon("a message", self.socket.next()).await {
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
@@ -137,7 +137,7 @@ impl Line {
         }
     }
 
-    pub async fn event(&mut self) -> Value {
+    pub(crate) async fn event(&mut self) -> Value {
         match self.message().await {
             Some(Message::Text(text)) => serde_json::from_str(text.as_str()).unwrap(),
             other => panic!("no event: {other:?}"),
@@ -145,11 +145,11 @@ impl Line {
     }
 }
 
-pub async fn next(session: &mut Session) -> Event {
+pub(crate) async fn next(session: &mut Session) -> Event {
     soon("an event", session.next()).await
 }
 
-pub fn audio(samples: &[i16]) -> Value {
+pub(crate) fn audio(samples: &[i16]) -> Value {
     use base64::Engine as _;
     let bytes: Vec<u8> = samples.iter().flat_map(|s| s.to_le_bytes()).collect();
     json!({

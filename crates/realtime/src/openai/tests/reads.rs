@@ -101,7 +101,10 @@ fn audio_comes_as_samples() {
         item: "item_1".into(),
         pcm: vec![7; 4800],
     };
-    assert_eq!(wire.audio("resp_1", "item_1", 4800), [audio.clone()]);
+    assert_eq!(
+        wire.audio("resp_1", "item_1", 4800),
+        std::slice::from_ref(&audio)
+    );
     assert_eq!(wire.audio("resp_1", "item_1", 0), []);
     let mut old_name = delta("resp_1", "item_1", 4800);
     old_name["type"] = json!("response.audio.delta");

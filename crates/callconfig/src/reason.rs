@@ -1,0 +1,89 @@
+//! Why a lookup gave nothing.
+
+use std::error::Error as _;
+
+use trunkline_domain::{InvalidConfig, MAX_CONFIG_BYTES};
+
+/// The longest text of a network's error that is kept, in characters.
+const MAX_PROBLEM_CHARS: usize = 200;
+
+/// Why a lookup gave nothing. The texts hold neither the URL nor what the
+/// backend wrote, and may be logged and kept.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FallbackReason {
+    /// No whole answer in time.
+    #[error("no whole answer within the deadline")]
+    Timeout,
+    /// No connection, or it broke before an answer began.
+    #[error("no connection: {problem}")]
+    Connect {
+        /// What the network said.
+        problem: String,
+    },
+    /// A status that is not 2xx; a redirect too.
+    #[error("HTTP status {0}")]
+    Status(u16),
+    /// The answer broke off.
+    #[error("the answer broke off: {problem}")]
+    Broken {
+        /// What the network said.
+        problem: String,
+    },
+    /// The answer is longer than what is read.
+    #[error("the answer has more than {MAX_CONFIG_BYTES} bytes")]
+    TooLarge,
+    /// The answer is no configuration.
+    #[error("the answer cannot be used: {0}")]
+    Invalid(InvalidConfig),
+    /// The request could not be made at all.
+    #[error("the request cannot be made: {problem}")]
+    Request {
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+impl FallbackReason {
+    /// For metrics: a handful of values, whatever backends do.
+    pub fn as_label(&self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Connect { .. } => "connect",
+            Self::Status(300..=399) => "status_3xx",
+            Self::Status(400..=499) => "status_4xx",
+            Self::Status(500..=599) => "status_5xx",
+            Self::Status(_) => "status_other",
+            Self::Broken { .. } => "broken",
+            Self::TooLarge => "too_large",
+            Self::Invalid(_) => "invalid",
+            Self::Request { .. } => "request",
+        }
+    }
+
+    /// Whether the same request may well succeed a moment later.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::Connect { .. } | Self::Status(429 | 502 | 503 | 504) => true,
+            Self::Timeout
+            | Self::Status(_)
+            | Self::Broken { .. }
+            | Self::TooLarge
+            | Self::Invalid(_)
+            | Self::Request { .. } => false,
+        }
+    }
+}
+
+/// The innermost sources say what happened; the outer ones repeat the URL.
+pub(crate) fn problem(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut texts = vec![error.to_string()];
+    let mut source = error.source();
+    while let Some(error) = source {
+        texts.push(error.to_string());
+        source = error.source();
+    }
+    // Many layers repeat the one below.
+    texts.dedup_by(|inner, outer| outer.contains(&**inner));
+    texts.join(": ").chars().take(MAX_PROBLEM_CHARS).collect()
+}
