@@ -1,1 +1,22 @@
 //! Desired tenants against running workers.
+//!
+//! - `plan`: what is to be done, a pure function.
+//! - `supervisor`: the loop that does it, and reads how every worker exits.
+//! - `project`: one tenant's desk and workers.
+//! - `launch`: what comes from outside: rows and workers.
+//! - `status`: how every project is doing, for whoever wants to know.
+
+mod launch;
+mod options;
+mod plan;
+mod project;
+mod status;
+mod supervisor;
+
+pub use launch::{Launch, Launcher, TenantSource, WorkerLauncher};
+pub use options::Options;
+pub use plan::{
+    Action, Activity, Desired, Observed, Plan, Registration, Running, Step, Wish, plan,
+};
+pub use status::{Handle, Phase, ProjectState, ProjectStatus, StateChanges, SuccessorStatus};
+pub use supervisor::{Ending, Shutdown, Supervisor};

@@ -1,0 +1,382 @@
+//! How every project is doing, for the admin API, the database and tests. Who
+//! reads never makes the supervisor wait.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use parking_lot::RwLock;
+use serde::Serialize;
+use tokio::sync::watch;
+use trunkline_domain::{TenantId, TenantVersion};
+use trunkline_worker::{CallDesk, WorkerState};
+
+/// What a project does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum ProjectState {
+    /// The worker crashed and waits to be started again.
+    Restarting {
+        /// When.
+        retry_at: DateTime<Utc>,
+        /// What it said.
+        reason: String,
+    },
+    /// The row is wrong: no calls are taken.
+    Parked {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The row is switched off: no calls are taken.
+    Disabled,
+    /// The row is gone, and the last calls go on.
+    Removed,
+    /// What the worker says.
+    #[serde(untagged)]
+    Worker(WorkerState),
+}
+
+impl ProjectState {
+    /// For metrics, records and logs.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Restarting { .. } => "restarting",
+            Self::Parked { .. } => "parked",
+            Self::Disabled => "disabled",
+            Self::Removed => "removed",
+            Self::Worker(state) => state.as_str(),
+        }
+    }
+
+    /// What is wrong, where something is.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Restarting { reason, .. } | Self::Parked { reason } => Some(reason),
+            Self::Worker(state) => state.reason(),
+            Self::Disabled | Self::Removed => None,
+        }
+    }
+
+    /// Whether calls come.
+    pub fn is_registered(&self) -> bool {
+        matches!(self, Self::Worker(state) if state.is_registered())
+    }
+
+    /// Whether the first attempt is over, well or not.
+    pub fn is_settled(&self) -> bool {
+        match self {
+            Self::Restarting { .. } | Self::Parked { .. } | Self::Disabled | Self::Removed => true,
+            Self::Worker(WorkerState::Starting) => false,
+            Self::Worker(WorkerState::Connecting { attempt }) => *attempt > 0,
+            Self::Worker(_) => true,
+        }
+    }
+}
+
+/// A worker that is to take over and is not registered yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SuccessorStatus {
+    /// The version that it runs with.
+    pub version: TenantVersion,
+    /// How it is doing.
+    #[serde(flatten)]
+    pub state: WorkerState,
+}
+
+/// How one project is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProjectStatus {
+    /// Whose.
+    pub id: TenantId,
+    /// Name for people.
+    pub slug: String,
+    /// The version of the row that was carried out.
+    pub version: TenantVersion,
+    /// What it does.
+    #[serde(flatten)]
+    pub state: ProjectState,
+    /// Since when it is in a state of this name.
+    pub since: DateTime<Utc>,
+    /// How often its worker crashed.
+    pub restarts: u32,
+    /// Calls under way.
+    pub active_calls: u32,
+    /// The worker with changed credentials, until it is registered.
+    pub successor: Option<SuccessorStatus>,
+}
+
+impl ProjectStatus {
+    /// What a person should know: what is wrong with the project, or with the
+    /// worker that is to take over.
+    pub fn reason(&self) -> Option<String> {
+        let own = self.state.reason().map(str::to_owned);
+        let next = self
+            .successor
+            .as_ref()
+            .map(|next| match next.state.reason() {
+                Some(reason) => format!(
+                    "version {} is not in effect: {reason}; the version before keeps running",
+                    next.version
+                ),
+                None => format!("version {} is registering", next.version),
+            });
+        match (own, next) {
+            (Some(own), Some(next)) => Some(format!("{own}; {next}")),
+            (own, next) => own.or(next),
+        }
+    }
+}
+
+/// What a supervisor does as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// No rows were read yet.
+    Waiting,
+    /// Rows are carried out.
+    Running,
+    /// No more calls are taken.
+    Draining,
+}
+
+/// Reads how the projects are doing. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    board: Arc<Board>,
+}
+
+pub(crate) struct Board {
+    content: RwLock<Content>,
+    /// Raised with every change, for those who wait.
+    revision: watch::Sender<u64>,
+}
+
+struct Content {
+    phase: Phase,
+    projects: BTreeMap<TenantId, Posted>,
+}
+
+struct Posted {
+    status: ProjectStatus,
+    desk: CallDesk,
+    revision: u64,
+}
+
+impl Posted {
+    fn status(&self) -> ProjectStatus {
+        ProjectStatus {
+            active_calls: self.desk.active(),
+            ..self.status.clone()
+        }
+    }
+}
+
+impl Board {
+    pub(crate) fn new() -> (Arc<Self>, Handle) {
+        let board = Arc::new(Self {
+            content: RwLock::new(Content {
+                phase: Phase::Waiting,
+                projects: BTreeMap::new(),
+            }),
+            revision: watch::Sender::new(0),
+        });
+        let handle = Handle {
+            board: Arc::clone(&board),
+        };
+        (board, handle)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Content, u64)) {
+        // Only the supervisor's loop writes; the content is there before its number.
+        let revision = *self.revision.borrow() + 1;
+        change(&mut self.content.write(), revision);
+        self.revision.send_replace(revision);
+    }
+
+    /// Posts a project's status, and keeps `since` while the state's name stays.
+    pub(crate) fn post(&self, mut status: ProjectStatus, desk: &CallDesk) {
+        let id = status.id;
+        if let Some(posted) = self.content.read().projects.get(&id) {
+            if posted.status.state.as_str() == status.state.as_str() {
+                status.since = posted.status.since;
+            }
+            if posted.status == status {
+                return;
+            }
+        }
+        self.change(|content, revision| {
+            let posted = Posted {
+                status,
+                desk: desk.clone(),
+                revision,
+            };
+            content.projects.insert(id, posted);
+        });
+    }
+
+    pub(crate) fn forget(&self, id: TenantId) {
+        self.change(|content, _| {
+            content.projects.remove(&id);
+        });
+    }
+
+    pub(crate) fn enter(&self, phase: Phase) {
+        if self.content.read().phase != phase {
+            self.change(|content, _| content.phase = phase);
+        }
+    }
+}
+
+impl Handle {
+    /// Every project, by id.
+    pub fn projects(&self) -> Vec<ProjectStatus> {
+        let content = self.board.content.read();
+        content.projects.values().map(Posted::status).collect()
+    }
+
+    /// One project.
+    pub fn project(&self, slug: &str) -> Option<ProjectStatus> {
+        let content = self.board.content.read();
+        let mut projects = content.projects.values();
+        projects.find(|p| p.status.slug == slug).map(Posted::status)
+    }
+
+    /// What the supervisor does as a whole.
+    pub fn phase(&self) -> Phase {
+        self.board.content.read().phase
+    }
+
+    /// Projects whose first attempt to register is not over. With
+    /// [`Phase::Running`] and none of these, the process is ready.
+    pub fn unsettled(&self) -> usize {
+        let content = self.board.content.read();
+        let projects = content.projects.values();
+        projects.filter(|p| !p.status.state.is_settled()).count()
+    }
+
+    /// Calls under way in all projects.
+    pub fn active_calls(&self) -> u32 {
+        let content = self.board.content.read();
+        content.projects.values().map(|p| p.desk.active()).sum()
+    }
+
+    /// Statuses as they change, from the present ones on.
+    pub fn changes(&self) -> StateChanges {
+        StateChanges {
+            revision: self.board.revision.subscribe(),
+            handle: self.clone(),
+            read: None,
+        }
+    }
+
+    /// Waits until the projects are as `wanted` says. `None`: the supervisor is
+    /// gone before.
+    pub async fn wait_until(
+        &self,
+        mut wanted: impl FnMut(&[ProjectStatus]) -> bool,
+    ) -> Vec<ProjectStatus> {
+        let mut revision = self.board.revision.subscribe();
+        loop {
+            revision.borrow_and_update();
+            let projects = self.projects();
+            if wanted(&projects) {
+                return projects;
+            }
+            // The sender lives in the board, which `self` holds.
+            let _ = revision.changed().await;
+        }
+    }
+}
+
+/// Statuses as they change. What changes several times between two readings is
+/// read once, as it is then: a slow reader costs nothing and misses no last state.
+pub struct StateChanges {
+    revision: watch::Receiver<u64>,
+    handle: Handle,
+    read: Option<u64>,
+}
+
+impl StateChanges {
+    /// The projects that changed since the last call; at first, all of them.
+    /// Waits for at least one.
+    pub async fn next(&mut self) -> Vec<ProjectStatus> {
+        loop {
+            let revision = *self.revision.borrow_and_update();
+            let changed = self.since(self.read);
+            self.read = Some(revision);
+            if !changed.is_empty() {
+                return changed;
+            }
+            // The sender lives in the board, which the handle holds.
+            let _ = self.revision.changed().await;
+        }
+    }
+
+    fn since(&self, read: Option<u64>) -> Vec<ProjectStatus> {
+        let content = self.handle.board.content.read();
+        let projects = content.projects.values();
+        projects
+            .filter(|p| read.is_none_or(|read| p.revision > read))
+            .map(Posted::status)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(state: ProjectState, successor: Option<SuccessorStatus>) -> ProjectStatus {
+        ProjectStatus {
+            id: TenantId(uuid::Uuid::nil()),
+            slug: "acme".into(),
+            version: TenantVersion(3),
+            state,
+            since: DateTime::UNIX_EPOCH,
+            restarts: 0,
+            active_calls: 1,
+            successor,
+        }
+    }
+
+    #[test]
+    fn a_status_is_flat_json() {
+        let parked = status(
+            ProjectState::Parked {
+                reason: "slug must be …".into(),
+            },
+            None,
+        );
+        let json = serde_json::to_value(&parked).unwrap();
+        assert_eq!(json["state"], "parked");
+        assert_eq!(json["reason"], "slug must be …");
+        let connecting = status(
+            ProjectState::Worker(WorkerState::Connecting { attempt: 2 }),
+            None,
+        );
+        let json = serde_json::to_value(&connecting).unwrap();
+        assert_eq!(
+            (&json["state"], &json["attempt"]),
+            (&"connecting".into(), &2.into())
+        );
+    }
+
+    #[test]
+    fn a_refused_successor_is_told_beside_the_worker_that_keeps_running() {
+        let status = status(
+            ProjectState::Disabled,
+            Some(SuccessorStatus {
+                version: TenantVersion(4),
+                state: WorkerState::CredentialsRefused {
+                    attempt: 1,
+                    retry_at: DateTime::UNIX_EPOCH,
+                    reason: "refused".into(),
+                },
+            }),
+        );
+        assert_eq!(
+            status.reason().unwrap(),
+            "version 4 is not in effect: refused; the version before keeps running"
+        );
+    }
+}
