@@ -182,6 +182,7 @@ impl Driver {
             self.gatherings = state.gatherings;
             self.routes.forget();
         }
+        state.say_goodbye();
         self.pump(state, now, &mut turn);
         self.receive(state, now, &mut turn);
         if state.advance_channels() {

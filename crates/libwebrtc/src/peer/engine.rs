@@ -14,6 +14,7 @@ use std::{
 pub(super) use str0m::channel::ChannelId;
 use str0m::{
     Candidate, Event as RtcEvent, IceConnectionState as Str0mIce, IceCreds, Input, Output, Rtc,
+    RtcError as Str0mError,
     channel::{ChannelConfig, Reliability},
     config::{CryptoProvider, DtlsCert, Fingerprint as Str0mFingerprint},
     crypto::from_feature_flags,
@@ -193,6 +194,8 @@ pub(super) struct Engine {
     remote_candidates: Vec<Candidate>,
     /// The section that an SSRC came in.
     mids: HashMap<u32, Mid>,
+    is_closing: bool,
+    is_closed_by_peer: bool,
 }
 
 impl Engine {
@@ -243,6 +246,8 @@ impl Engine {
             dtls_active: setup.dtls_active,
             remote_candidates: Vec::new(),
             mids: HashMap::new(),
+            is_closing: false,
+            is_closed_by_peer: false,
         })
     }
 
@@ -460,8 +465,15 @@ impl Engine {
     /// Where the transport is beyond help, e.g. because the peer shows another certificate.
     pub(super) fn poll(&mut self) -> Result<EngineOutput, RtcError> {
         loop {
-            let output = self.rtc.poll_output();
-            let output = output.map_err(|error| RtcError::internal(error.to_string()))?;
+            let output = match self.rtc.poll_output() {
+                Ok(output) => output,
+                // The peer has closed before SCTP was up, which then refuses to be shut down.
+                Err(Str0mError::Sctp(_)) if !self.is_closed_by_peer => {
+                    self.is_closed_by_peer = true;
+                    return Ok(EngineOutput::Closed);
+                }
+                Err(error) => return Err(RtcError::internal(error.to_string())),
+            };
             let event = match output {
                 Output::Timeout(at) => return Ok(EngineOutput::Wait(at)),
                 Output::Transmit(transmit) => {
@@ -479,10 +491,14 @@ impl Engine {
         }
     }
 
-    /// Says goodbye: BYE and close_notify come out of the next polls.
+    /// Says goodbye: BYE and close_notify come out of the next polls. To be called again with
+    /// every turn, for SCTP refuses while it is being established.
     pub(super) fn close(&mut self) {
-        if let Err(error) = self.rtc.close() {
-            log::debug!("the transport did not close cleanly: {error}");
+        if !self.is_closing {
+            match self.rtc.close() {
+                Ok(()) => self.is_closing = true,
+                Err(error) => log::debug!("the transport does not close yet: {error}"),
+            }
         }
     }
 

@@ -64,11 +64,10 @@ impl Liveness {
         self.settle(now);
     }
 
+    /// Losing a path does not disconnect by itself: at a restart every path is given up while the
+    /// old one still carries everything. Silence does.
     pub(super) fn ice(&mut self, now: Instant, ice: IceState) {
         self.ice = ice;
-        if ice == IceState::Disconnected && self.state == State::Connected {
-            self.enter(now, State::Disconnected);
-        }
         self.settle(now);
     }
 
@@ -171,6 +170,21 @@ mod tests {
         liveness.tick(lost + RECOVERY);
         assert_eq!(liveness.state(), State::Failed);
         assert_eq!(liveness.due(), None);
+    }
+
+    #[test]
+    fn a_restart_of_a_live_connection_is_not_seen() {
+        let now = Instant::now();
+        let mut liveness = connected(now);
+        liveness.started(now);
+        for ice in [
+            IceState::Disconnected,
+            IceState::Checking,
+            IceState::Connected,
+        ] {
+            liveness.ice(now, ice);
+            assert_eq!(liveness.state(), State::Connected);
+        }
     }
 
     #[test]

@@ -299,6 +299,13 @@ impl State {
         }
     }
 
+    /// Lets the transport of a closed connection take its leave.
+    pub(super) fn say_goodbye(&mut self) {
+        if let Some(engine) = self.engine.as_mut().filter(|_| self.is_closed) {
+            engine.close();
+        }
+    }
+
     /// Ends everything but the farewell. Answers the transceivers, to be ended without the lock.
     pub(super) fn close(&mut self, now: Instant) -> Vec<Arc<TransceiverCore>> {
         self.is_closed = true;
@@ -314,9 +321,6 @@ impl State {
         });
         for channel in self.channels.drain(..) {
             channel.closed(&mut self.events);
-        }
-        if let Some(engine) = &mut self.engine {
-            engine.close();
         }
         self.sections.clear();
         self.proposed.clear();

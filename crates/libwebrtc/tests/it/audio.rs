@@ -1,7 +1,6 @@
 //! Sound from one end to the other.
 
 use libwebrtc::{
-    MediaType,
     audio_source::{AudioSourceOptions, native::NativeAudioSource},
     audio_stream::native::NativeAudioStream,
     media_stream_track::{MediaStreamTrack, RtcTrackState},
@@ -18,6 +17,9 @@ use crate::{
 /// Half a second: enough for a clear verdict on its pitch.
 const LISTEN_MS: u32 = 500;
 
+const SEND_ONLY: RtpTransceiverDirection = RtpTransceiverDirection::SendOnly;
+const SEND_RECEIVE: RtpTransceiverDirection = RtpTransceiverDirection::SendRecv;
+
 fn init(direction: RtpTransceiverDirection) -> RtpTransceiverInit {
     RtpTransceiverInit {
         direction,
@@ -27,12 +29,18 @@ fn init(direction: RtpTransceiverDirection) -> RtpTransceiverInit {
 }
 
 /// Sends a tone from a new track.
-fn publish(peer: &Peer, id: &str, rate: u32, frequency: f64) -> (RtpTransceiver, Tone) {
+fn publish(
+    peer: &Peer,
+    direction: RtpTransceiverDirection,
+    id: &str,
+    rate: u32,
+    frequency: f64,
+) -> (RtpTransceiver, Tone) {
     let source = NativeAudioSource::new(AudioSourceOptions::default(), rate, 1, 200);
     let track = PeerConnectionFactory::default().create_audio_track(id, source.clone());
     let transceiver = peer
         .connection
-        .add_transceiver(track.into(), init(RtpTransceiverDirection::SendOnly))
+        .add_transceiver(track.into(), init(direction))
         .unwrap();
     (transceiver, Tone::play(source, frequency))
 }
@@ -64,33 +72,30 @@ async fn hears(track: MediaStreamTrack, rate: u32, frequency: f64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tone_is_heard_both_ways_at_each_sides_own_rate() {
     let (mut alice, mut bob) = (Peer::new(), Peer::new());
-    let (_, _alices) = publish(&alice, "alice-track", 24_000, 440.0);
-    // Bob's track takes a section of Alice's: one that she only receives with.
-    alice
-        .connection
-        .add_transceiver_for_media(MediaType::Audio, init(RtpTransceiverDirection::RecvOnly))
-        .unwrap();
+    let (_, _alices) = publish(&alice, SEND_RECEIVE, "alice-track", 24_000, 440.0);
     let source = NativeAudioSource::new(AudioSourceOptions::default(), 8_000, 1, 200);
     let track = PeerConnectionFactory::default().create_audio_track("bob-track", source.clone());
-    bob.connection.add_track(track.into(), &["stream"]).unwrap();
+    // What is added as a track takes the section that the peer offers.
+    bob.connection.add_track(track.into(), &["bobs"]).unwrap();
     let _bobs = Tone::play(source, 600.0);
 
     negotiate(&mut alice, &mut bob, false).await;
     connected(&mut alice, &mut bob).await;
-    let at_bob = bob.tracks.next().await;
+    let (at_bob, at_alice) = (bob.tracks.next().await, alice.tracks.next().await);
     assert_eq!(at_bob.streams[0].id(), "stream");
-    hears(at_bob.track, 16_000, 440.0).await;
-
-    // Bob's track came too late for that section: it needs an offer of his.
-    negotiate(&mut bob, &mut alice, false).await;
-    let at_alice = alice.tracks.next().await;
-    hears(at_alice.track, 48_000, 600.0).await;
+    assert_eq!(at_alice.receiver.stream_ids(), ["bobs"]);
+    assert_eq!(at_alice.transceiver.mid(), at_bob.transceiver.mid());
+    tokio::join!(
+        hears(at_bob.track, 16_000, 440.0),
+        hears(at_alice.track, 48_000, 600.0)
+    );
+    assert!(!bob.connection.get_stats().await.unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_section_is_used_again_by_another_track_and_another_source() {
     let (mut alice, mut bob) = (Peer::new(), Peer::new());
-    let (first, tone) = publish(&alice, "first", 16_000, 440.0);
+    let (first, tone) = publish(&alice, SEND_ONLY, "first", 16_000, 440.0);
     negotiate(&mut alice, &mut bob, false).await;
     connected(&mut alice, &mut bob).await;
     let event = bob.tracks.next().await;
@@ -102,7 +107,7 @@ async fn a_section_is_used_again_by_another_track_and_another_source() {
     assert_eq!(event.track.state(), RtcTrackState::Ended);
     assert!(event.receiver.stream_ids().is_empty());
 
-    let (_, _tone) = publish(&alice, "second", 16_000, 700.0);
+    let (_, _tone) = publish(&alice, SEND_ONLY, "second", 16_000, 700.0);
     negotiate(&mut alice, &mut bob, false).await;
     let event = bob.tracks.next().await;
     assert_eq!(event.track.id(), "second");
@@ -112,7 +117,7 @@ async fn a_section_is_used_again_by_another_track_and_another_source() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_track_that_is_swapped_is_heard_without_negotiation() {
     let (mut alice, mut bob) = (Peer::new(), Peer::new());
-    let (transceiver, _first) = publish(&alice, "first", 16_000, 440.0);
+    let (transceiver, _first) = publish(&alice, SEND_ONLY, "first", 16_000, 440.0);
     negotiate(&mut alice, &mut bob, false).await;
     connected(&mut alice, &mut bob).await;
     let event = bob.tracks.next().await;
@@ -128,7 +133,7 @@ async fn a_track_that_is_swapped_is_heard_without_negotiation() {
 #[tokio::test(flavor = "multi_thread")]
 async fn closing_ends_tracks_and_streams_at_both_ends() {
     let (mut alice, mut bob) = (Peer::new(), Peer::new());
-    let (_, _tone) = publish(&alice, "track", 16_000, 440.0);
+    let (_, _tone) = publish(&alice, SEND_ONLY, "track", 16_000, 440.0);
     negotiate(&mut alice, &mut bob, false).await;
     connected(&mut alice, &mut bob).await;
     let event = bob.tracks.next().await;

@@ -134,6 +134,7 @@ impl Peer {
 
 /// One offer and answer between two peers, candidates included.
 pub(crate) async fn negotiate(offerer: &mut Peer, answerer: &mut Peer, ice_restart: bool) {
+    let is_first = offerer.connection.current_local_description().is_none();
     let offer = offerer.offer(ice_restart).await;
     let answer = answerer.answer(offer).await;
     offerer
@@ -141,27 +142,21 @@ pub(crate) async fn negotiate(offerer: &mut Peer, answerer: &mut Peer, ice_resta
         .set_remote_description(answer)
         .await
         .unwrap();
-    trickle(offerer, answerer).await;
-    trickle(answerer, offerer).await;
+    if is_first || ice_restart {
+        trickle(offerer, answerer).await;
+        trickle(answerer, offerer).await;
+    }
 }
 
-/// Hands over the first candidate as soon as it is there, and all others that are.
+/// Hands over candidates up to the loopback one, which is told last and works everywhere.
 async fn trickle(from: &mut Peer, to: &mut Peer) {
-    let is_first = from.connection.current_local_description().is_some()
-        && from.connection.connection_state() == PeerConnectionState::Connecting;
-    let mut candidates = from.candidates.drain();
-    if candidates.is_empty() && is_first {
-        candidates.push(from.candidates.next().await);
-        // Loopback is told last and is the one that works everywhere.
-        while !candidates
-            .last()
-            .is_some_and(|c| c.candidate().contains(" 127.0.0.1 "))
-        {
-            candidates.push(from.candidates.next().await);
-        }
-    }
-    for candidate in candidates {
+    loop {
+        let candidate = from.candidates.next().await;
+        let is_last = candidate.candidate().contains(" 127.0.0.1 ");
         to.connection.add_ice_candidate(candidate).await.unwrap();
+        if is_last {
+            return;
+        }
     }
 }
 
