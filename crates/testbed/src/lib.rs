@@ -2,6 +2,7 @@
 
 pub mod backend;
 mod cache;
+pub mod caller;
 pub mod livekit;
 mod ports;
 pub mod postgres;

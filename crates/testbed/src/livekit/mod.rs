@@ -27,8 +27,9 @@ const READY_LIMIT: Duration = Duration::from_secs(30);
 /// A forced shutdown gives open HTTP requests 5 s.
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 
-/// How long a shutdown may wait for the rooms to empty, before a second signal
-/// forces it: left alone, the server waits for its last participant.
+/// How long a running server may take for an answer, and a shutdown for the
+/// rooms to empty before a second signal forces it (left alone, the server waits
+/// for its last participant).
 const PATIENCE: Duration = Duration::from_millis(300);
 
 /// How often a server that is starting is tried.
@@ -195,11 +196,25 @@ impl LiveKitServer {
     }
 
     /// Makes the server stand still with all its connections open, as a hung
-    /// machine does, until [`Self::thaw`].
-    pub fn freeze(&mut self) {
-        if let Some(server) = &mut self.server {
-            server.signal(Signal::Stop);
+    /// machine does, until [`Self::thaw`]. Returns when it does.
+    ///
+    /// # Errors
+    /// When the server goes on answering.
+    pub async fn freeze(&mut self) -> anyhow::Result<()> {
+        let Some(server) = &mut self.server else {
+            return Ok(());
+        };
+        server.signal(Signal::Stop);
+        let probe = self.probe();
+        let until = Instant::now() + STOP_LIMIT;
+        while tokio::time::timeout(PATIENCE, probe.rooms()).await.is_ok() {
+            anyhow::ensure!(
+                Instant::now() < until,
+                "livekit-server does not freeze; its log ends with\n{}",
+                self.log_tail()
+            );
         }
+        Ok(())
     }
 
     /// Lets a frozen server go on.

@@ -78,7 +78,7 @@ async fn a_server_comes_back_on_the_same_ports_without_its_rooms() {
 async fn a_frozen_server_does_not_answer_until_it_thaws() {
     let mut server = start().await;
     let probe = server.probe();
-    server.freeze();
+    server.freeze().await.expect("frozen");
     probe.rooms().await.expect_err("no answer in time");
     server.thaw();
     probe

@@ -1,5 +1,7 @@
 //! The testbed's servers, started for real.
 
+mod agent;
 mod backend;
+mod caller;
 mod livekit;
 mod postgres;
