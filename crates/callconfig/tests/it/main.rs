@@ -1,0 +1,6 @@
+//! Lookups against backends that behave and against those that do not.
+
+mod answers;
+mod bed;
+mod failures;
+mod request;

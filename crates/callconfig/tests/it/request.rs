@@ -1,0 +1,71 @@
+//! What a backend is asked.
+
+use insta::assert_json_snapshot;
+use serde_json::Value;
+use trunkline_callconfig::CallConfigRequest;
+use trunkline_domain::{CallId, SipParticipant};
+use uuid::Uuid;
+use wiremock::matchers::{method, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use crate::bed::{request, resolve, tenant};
+
+#[tokio::test]
+async fn the_backend_is_asked_with_all_that_is_known_of_the_call() {
+    let server = MockServer::start().await;
+    Mock::given(method("POST"))
+        .and(path("/call-config"))
+        .respond_with(ResponseTemplate::new(200).set_body_string("{}"))
+        .expect(1)
+        .mount(&server)
+        .await;
+    resolve(&tenant(Some(&format!("{}/call-config", server.uri())))).await;
+
+    let requests = server.received_requests().await.unwrap();
+    let headers = &requests[0].headers;
+    for (name, value) in [
+        ("content-type", "application/json"),
+        ("authorization", "Bearer bearer-of-acme"),
+        ("idempotency-key", "019ab3c2-0000-7000-8000-000000000000"),
+        (
+            "user-agent",
+            concat!("trunkline/", env!("CARGO_PKG_VERSION")),
+        ),
+    ] {
+        assert_eq!(headers[name], value);
+    }
+    let body: Value = requests[0].body_json().unwrap();
+    assert_json_snapshot!("request", body);
+}
+
+#[tokio::test]
+async fn a_tenant_without_a_token_sends_none() {
+    let server = MockServer::start().await;
+    Mock::given(method("POST"))
+        .respond_with(ResponseTemplate::new(200).set_body_string("{}"))
+        .mount(&server)
+        .await;
+    let mut tenant = tenant(Some(&server.uri()));
+    tenant.lookup.as_mut().unwrap().bearer = None;
+    resolve(&tenant).await;
+    let requests = server.received_requests().await.unwrap();
+    assert!(!requests[0].headers.contains_key("authorization"));
+}
+
+#[test]
+fn what_the_trunk_hides_is_null() {
+    let sip = SipParticipant::from_attributes("sip_x", [("sip.ruleID", "SDR_1")]);
+    let tenant = tenant(None);
+    let request = CallConfigRequest::new(&tenant, CallId(Uuid::nil()), "room", &sip);
+    assert_json_snapshot!("request_of_a_hidden_caller", request);
+}
+
+#[test]
+fn a_request_in_a_log_shows_no_phone_number() {
+    let text = format!("{:?}", request(&tenant(None)));
+    assert!(text.contains("…4321"), "{text}");
+    assert!(
+        !text.contains("5557654321") && !text.contains("5550001111"),
+        "{text}"
+    );
+}
