@@ -36,9 +36,6 @@ const DEBOUNCE: Duration = Duration::from_millis(5);
 /// From the first packet to listening.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
-/// Reading, and sealing, all tenants. Ten thousand take well under a second.
-const READ_LIMIT: Duration = Duration::from_secs(30);
-
 /// How far a reconcile may be early or late, as a part of its interval.
 const JITTER: f64 = 0.2;
 
@@ -79,11 +76,17 @@ pub struct TenantFeed {
 }
 
 impl TenantFeed {
-    pub(crate) fn new(options: &PgConnectOptions, keyring: Keyring, interval: Duration) -> Self {
+    pub(crate) fn new(
+        options: &PgConnectOptions,
+        keyring: Keyring,
+        query_timeout: Duration,
+        interval: Duration,
+    ) -> Self {
         let (sender, status) = watch::channel(FeedStatus::Starting);
         let reader = Reader {
             options: options.clone(),
             keyring,
+            query_timeout,
             interval,
             listening: None,
             outage: None,
@@ -123,6 +126,7 @@ impl fmt::Debug for TenantFeed {
 struct Reader {
     options: PgConnectOptions,
     keyring: Keyring,
+    query_timeout: Duration,
     interval: Duration,
     /// `None`: to be connected.
     listening: Option<Listening>,
@@ -172,7 +176,7 @@ impl Reader {
         let Some(listening) = &mut self.listening else {
             unreachable!("it was there, or was connected just now");
         };
-        let tenants = within(READ_LIMIT, listening.read(&self.keyring)).await?;
+        let tenants = within(self.query_timeout, listening.read(&self.keyring)).await?;
         listening.due = Instant::now() + jittered(self.interval, &mut rand::rng());
         metrics::counter!("trunkline_feed_reads_total", "reason" => reason).increment(1);
         Ok(tenants)

@@ -11,10 +11,6 @@ use sqlx::{PgConnection, PgPool, Postgres};
 
 use crate::error::StoreError;
 
-/// How long a query may take. Ours take milliseconds; a database that needs
-/// longer than this is away for our purposes.
-pub(crate) const QUERY_LIMIT: Duration = Duration::from_secs(10);
-
 pub(crate) struct Lease {
     /// Until it is returned or closed.
     connection: Option<PoolConnection<Postgres>>,

@@ -22,6 +22,11 @@ pub struct Options {
     /// How long a query waits for a connection, in milliseconds, 1 or more.
     #[serde(default = "default_acquire_timeout_ms")]
     pub acquire_timeout_ms: u64,
+    /// How long the database may take to answer, in milliseconds, 1 or more. Our
+    /// queries take milliseconds; a database that needs longer than this is away
+    /// for our purposes.
+    #[serde(default = "default_query_timeout_ms")]
+    pub query_timeout_ms: u64,
     /// How often all tenants are read without a notice, in milliseconds, 1 or
     /// more. Spread by a fifth both ways, so that replicas do not read together.
     #[serde(default = "default_reconcile_interval_ms")]
@@ -34,6 +39,10 @@ fn default_max_connections() -> u32 {
 
 fn default_acquire_timeout_ms() -> u64 {
     5_000
+}
+
+fn default_query_timeout_ms() -> u64 {
+    10_000
 }
 
 fn default_reconcile_interval_ms() -> u64 {
@@ -65,6 +74,7 @@ impl Options {
             url: url.into(),
             max_connections: default_max_connections(),
             acquire_timeout_ms: default_acquire_timeout_ms(),
+            query_timeout_ms: default_query_timeout_ms(),
             reconcile_interval_ms: default_reconcile_interval_ms(),
         }
     }
@@ -81,6 +91,7 @@ impl Options {
         for (field, value) in [
             ("max_connections", u64::from(self.max_connections)),
             ("acquire_timeout_ms", self.acquire_timeout_ms),
+            ("query_timeout_ms", self.query_timeout_ms),
             ("reconcile_interval_ms", self.reconcile_interval_ms),
         ] {
             if value == 0 {
@@ -104,6 +115,10 @@ impl Options {
         PgPoolOptions::new()
             .max_connections(self.max_connections)
             .acquire_timeout(Duration::from_millis(self.acquire_timeout_ms))
+    }
+
+    pub(crate) fn query_timeout(&self) -> Duration {
+        Duration::from_millis(self.query_timeout_ms)
     }
 
     pub(crate) fn reconcile_interval(&self) -> Duration {

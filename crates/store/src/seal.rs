@@ -234,11 +234,11 @@ mod tests {
         }
 
         #[test]
-        fn a_changed_bit_does_not_open(index in any::<proptest::sample::Index>(), bit in 0..8) {
+        fn a_changed_bit_does_not_open(index in any::<proptest::sample::Index>(), bit in 0..8u8) {
             let keyring = keyring();
             let mut envelope = sealed(&keyring);
             let at = index.index(envelope.len());
-            envelope[at] ^= 1 << bit;
+            envelope[at] ^= 1u8 << bit;
             let result = keyring.open(tenant(1), Column::ProviderApiKey, &envelope);
             prop_assert!(result.is_err());
         }

@@ -8,7 +8,7 @@ use sqlx::{PgConnection, PgPool};
 use crate::error::StoreError;
 use crate::feed::TenantFeed;
 use crate::keyring::Keyring;
-use crate::lease::{Lease, QUERY_LIMIT};
+use crate::lease::Lease;
 use crate::options::{Options, OptionsError};
 
 /// How long a health check waits. A prober waits about as long itself.
@@ -19,6 +19,7 @@ const HEALTH_LIMIT: Duration = Duration::from_secs(2);
 pub struct Store {
     pub(crate) pool: PgPool,
     pub(crate) keyring: Keyring,
+    query_timeout: Duration,
     reconcile_interval: Duration,
 }
 
@@ -34,6 +35,7 @@ impl Store {
         Ok(Self {
             pool: options.pool_options().connect_lazy_with(connect),
             keyring,
+            query_timeout: options.query_timeout(),
             reconcile_interval: options.reconcile_interval(),
         })
     }
@@ -62,6 +64,7 @@ impl Store {
         TenantFeed::new(
             &self.pool.connect_options(),
             self.keyring.clone(),
+            self.query_timeout,
             self.reconcile_interval,
         )
     }
@@ -69,18 +72,19 @@ impl Store {
     /// Ends the connections. Queries after it fail.
     pub async fn close(&self) {
         // A query that hangs is not waited for longer than it may take.
-        let closed = tokio::time::timeout(QUERY_LIMIT, self.pool.close()).await;
+        let closed = tokio::time::timeout(self.query_timeout, self.pool.close()).await;
         if closed.is_err() {
             tracing::debug!("connections to the database did not end in time");
         }
     }
 
-    /// Some queries on one connection, within [`QUERY_LIMIT`].
+    /// Some queries on one connection, within the query timeout.
     pub(crate) async fn with<T, E: From<StoreError>>(
         &self,
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
     ) -> Result<T, E> {
-        Lease::from(&self.pool).await?.run(QUERY_LIMIT, work).await
+        let lease = Lease::from(&self.pool).await?;
+        lease.run(self.query_timeout, work).await
     }
 }
 

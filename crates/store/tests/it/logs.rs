@@ -1,0 +1,111 @@
+//! What is logged, with everything logged that can be.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use tracing_subscriber::fmt::MakeWriter;
+use trunkline_store::{FeedStatus, NewTenant, OpenError, RowProblem};
+use trunkline_testbed::postgres::Postgres;
+
+use crate::bed::{Bed, LIMIT, reaches};
+
+/// Lines as a subscriber writes them, at every level, on this thread: the
+/// runtime of a test has no other.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
+        let log = Self::default();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_ansi(false)
+            .with_writer(log.clone())
+            .finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    fn count(&self, part: &str) -> usize {
+        self.text().matches(part).count()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+#[tokio::test]
+async fn statements_are_logged_and_no_value_is() {
+    let bed = Bed::start().await;
+    bed.insert("by-sql", "hidden-one").await;
+    bed.insert("broken", "hidden-two").await;
+    let (log, _guard) = Log::capture();
+
+    let mut new = NewTenant::new(
+        "by-command",
+        "wss://hidden.example",
+        "hidden-key",
+        "hidden-three",
+    );
+    new.provider_api_key = Some("hidden-four".into());
+    bed.store.add_tenant(new).await.unwrap();
+    bed.store.tenants().await.unwrap();
+    bed.execute("UPDATE tenants SET livekit_api_secret_sealed = '\\x01' WHERE slug = 'broken'")
+        .await;
+    let problem = bed.row("broken").await.tenant.unwrap_err();
+    assert!(matches!(&problem, RowProblem::Unsealable(u) if u[0].problem == OpenError::Malformed));
+
+    assert!(
+        log.count("INSERT INTO tenants") > 0,
+        "statements are logged:\n{}",
+        log.text()
+    );
+    assert!(log.count("UPDATE tenants") > 0);
+    assert_eq!(log.count("hidden"), 0, "{}", log.text());
+}
+
+#[tokio::test]
+async fn an_outage_is_one_line_and_its_end_another() {
+    let mut server = Postgres::start().await.unwrap();
+    let bed = Bed::on(&server).await;
+    bed.store.migrate().await.unwrap();
+    let (log, _guard) = Log::capture();
+    let mut feed = bed.store.feed();
+    let mut status = feed.status();
+    reaches(&mut feed, &[]).await;
+
+    server.stop().await.unwrap();
+    let waiting = tokio::spawn(async move { feed.next().await });
+    // Several attempts fail.
+    for _ in 0..4 {
+        let away = status.wait_for(|s| matches!(s, FeedStatus::Away { .. }));
+        tokio::time::timeout(LIMIT, away).await.unwrap().unwrap();
+        tokio::time::timeout(LIMIT, status.changed())
+            .await
+            .unwrap()
+            .unwrap();
+    }
+    server.start_again().await.unwrap();
+    tokio::time::timeout(LIMIT, waiting).await.unwrap().unwrap();
+
+    assert_eq!(log.count("tenants cannot be read"), 1, "{}", log.text());
+    assert_eq!(log.count("the database is back"), 1, "{}", log.text());
+}

@@ -1,0 +1,11 @@
+//! The store against a real Postgres.
+
+mod bed;
+mod calls;
+mod errors;
+mod feed;
+mod logs;
+mod schema;
+mod sealing;
+mod states;
+mod tenants;

@@ -1,0 +1,84 @@
+//! What replicas say of tenants.
+
+use chrono::DateTime;
+use trunkline_domain::{TenantId, TenantVersion};
+use trunkline_store::StateReport;
+
+use crate::bed::Bed;
+
+fn report(tenant_id: TenantId, state: &str) -> StateReport {
+    StateReport {
+        tenant_id,
+        state: state.into(),
+        reason: (state != "registered").then(|| format!("why {state}")),
+        version: Some(TenantVersion(5)),
+        since: DateTime::from_timestamp(1_790_000_000, 0).unwrap(),
+    }
+}
+
+/// Replica, state and reason of each.
+async fn states(bed: &Bed) -> Vec<(String, String, Option<String>)> {
+    let states = bed.store.states().await.unwrap();
+    states
+        .into_iter()
+        .map(|s| (s.replica, s.state, s.reason))
+        .collect()
+}
+
+#[tokio::test]
+async fn the_last_word_of_each_replica_holds_until_it_is_taken_back() {
+    let bed = Bed::start().await;
+    bed.insert("acme", "secret").await;
+    let id = bed.row("acme").await.id;
+    bed.store
+        .report_state("one", report(id, "connecting"))
+        .await
+        .unwrap();
+    bed.store
+        .report_state("one", report(id, "registered"))
+        .await
+        .unwrap();
+    bed.store
+        .report_states("two", vec![report(id, "parked")])
+        .await
+        .unwrap();
+    let parked = Some("why parked".to_owned());
+    assert_eq!(
+        states(&bed).await,
+        [
+            ("one".into(), "registered".into(), None),
+            ("two".into(), "parked".into(), parked.clone()),
+        ]
+    );
+    bed.store.retract_states("one").await.unwrap();
+    assert_eq!(
+        states(&bed).await,
+        [("two".into(), "parked".into(), parked)]
+    );
+}
+
+#[tokio::test]
+async fn reports_of_tenants_that_are_gone_and_of_replicas_long_silent_are_not_shown() {
+    let bed = Bed::start().await;
+    bed.insert("acme", "secret").await;
+    bed.insert("gone", "secret").await;
+    let (acme, gone) = (bed.row("acme").await.id, bed.row("gone").await.id);
+    bed.store
+        .report_state("dead", report(acme, "registered"))
+        .await
+        .unwrap();
+    bed.execute("UPDATE tenant_states SET reported_at = now() - interval '25 hours'")
+        .await;
+    bed.store
+        .report_states(
+            "alive",
+            vec![report(acme, "registered"), report(gone, "registered")],
+        )
+        .await
+        .unwrap();
+    bed.store.remove_tenant("gone").await.unwrap();
+    assert_eq!(
+        states(&bed).await,
+        [("alive".into(), "registered".into(), None)]
+    );
+}
