@@ -75,10 +75,13 @@ impl RtcAudioTrack {
 
     /// Sets whether the track carries sound; answers whether that changed.
     pub fn set_enabled(&self, enabled: bool) -> bool {
-        if let Side::Remote(receive) = &self.shared.side {
-            receive.set_enabled(enabled);
+        let has_changed = self.shared.enabled.swap(enabled, Ordering::Relaxed) != enabled;
+        match &self.shared.side {
+            Side::Local(source) => source.wake(),
+            Side::Silent => {}
+            Side::Remote(receive) => receive.set_enabled(enabled),
         }
-        self.shared.enabled.swap(enabled, Ordering::Relaxed) != enabled
+        has_changed
     }
 
     /// Whether the track has ended.

@@ -40,7 +40,10 @@ pub(crate) enum Supply {
     Packet,
     /// Something, less than a packet's worth.
     Rest,
+    /// Nothing; there may be more soon.
     Nothing,
+    /// Nothing, and that is meant: it was cut off or muted.
+    Over,
 }
 
 /// What to do now.
@@ -121,19 +124,21 @@ impl Pacer {
                 self.phase = Phase::Settling(SETTLE_PACKETS);
                 action
             }
-            (Phase::Quiet, Supply::Nothing) => {
+            (Phase::Quiet, Supply::Nothing | Supply::Over) => {
                 let action = Action::KeepAlive(self.step(false));
                 self.due += KEEP_ALIVE - PACKET;
                 action
             }
-            (Phase::Settling(left), Supply::Nothing) => self.settle(left),
+            (Phase::Settling(left), Supply::Nothing | Supply::Over) => self.settle(left),
             (Phase::Talking { starved }, Supply::Packet) => {
                 if starved && !after_pause {
                     self.follow_on(now);
                 }
                 self.talk(false)
             }
-            (Phase::Talking { .. }, _) if now < self.due + PATIENCE => {
+            (Phase::Talking { .. }, Supply::Rest | Supply::Nothing)
+                if now < self.due + PATIENCE =>
+            {
                 self.phase = Phase::Talking { starved: true };
                 Action::Wait
             }
@@ -143,7 +148,7 @@ impl Pacer {
                 self.phase = Phase::Settling(SETTLE_PACKETS);
                 action
             }
-            (Phase::Talking { .. }, Supply::Nothing) => {
+            (Phase::Talking { .. }, Supply::Nothing | Supply::Over) => {
                 self.due = now;
                 self.settle(SETTLE_PACKETS)
             }
@@ -314,6 +319,22 @@ mod tests {
     }
 
     #[test]
+    fn audio_that_was_cut_off_ends_with_the_next_packet() {
+        let (mut pacer, now) = quiet(Instant::now());
+        let start = now + 100 * MS;
+        step(pacer.decide(start, Supply::Packet));
+        assert_eq!(pacer.decide(start + 5 * MS, Supply::Over), Action::Wait);
+        let action = pacer.decide(start + PACKET, Supply::Over);
+        assert_eq!(
+            action,
+            Action::Silence(Step {
+                ticks: PACKET_TICKS,
+                onset: false
+            })
+        );
+    }
+
+    #[test]
     fn after_a_pause_in_polling_the_media_clock_follows_the_wall_clock() {
         let (mut pacer, now) = quiet(Instant::now());
         let start = now + 100 * MS;
@@ -329,7 +350,7 @@ mod tests {
         /// sends or moves it.
         #[test]
         fn the_media_clock_never_overtakes_the_wall_clock(
-            polls in prop::collection::vec((0u64..300, 0u8..3), 1..300)
+            polls in prop::collection::vec((0u64..300, 0u8..4), 1..300)
         ) {
             let start = Instant::now();
             let mut now = start;
@@ -338,7 +359,8 @@ mod tests {
             let mut sent = 0u64;
             for (wait, supply) in polls {
                 now += wait as u32 * MS;
-                let supply = [Supply::Nothing, Supply::Rest, Supply::Packet][supply as usize];
+                let supply = [Supply::Nothing, Supply::Rest, Supply::Packet, Supply::Over]
+                    [supply as usize];
                 for _ in 0..4 {
                     match pacer.decide(now, supply) {
                         Action::Wait => break,

@@ -115,9 +115,9 @@ impl SendPipeline {
                 }
                 Action::KeepAlive(step) => return self.send(Kind::KeepAlive, step, SILENCE),
                 Action::Wait => {
-                    if supply != Supply::Packet
-                        && let Some(puller) = &self.puller
-                    {
+                    // A disabled track does not even wait, or its source would wait for it.
+                    let wants_audio = supply != Supply::Packet && self.track.enabled();
+                    if let Some(puller) = self.puller.as_ref().filter(|_| wants_audio) {
                         puller.wait_for_packet(now);
                     }
                     return None;
@@ -129,10 +129,14 @@ impl SendPipeline {
     /// What there is to send. A disabled track has nothing: its source, not being pulled, then
     /// drains by the clock.
     fn supply(&self) -> Supply {
-        let Some(puller) = self.puller.as_ref().filter(|_| self.track.enabled()) else {
+        if !self.track.enabled() {
+            return Supply::Over;
+        }
+        let Some(puller) = &self.puller else {
             return Supply::Nothing;
         };
         match puller.available() {
+            0 if puller.is_cut() => Supply::Over,
             0 => Supply::Nothing,
             samples if samples < self.pcm.len() => Supply::Rest,
             _ => Supply::Packet,
@@ -294,6 +298,82 @@ mod tests {
         let (packets, ticks, _) = run(&mut pipeline, Instant::now(), Duration::from_millis(1000));
         assert!(packets <= 8, "{packets}");
         assert!(ticks > 28_000, "the media clock goes on: {ticks}");
+    }
+
+    /// Polls when asked to or woken, as a driver does; answers at the first voiced packet.
+    async fn drive_until_voiced(pipeline: &mut SendPipeline, wake: &Notify) {
+        loop {
+            while let Some(frame) = pipeline.poll_frame(clock()) {
+                if frame.voice_activity {
+                    return;
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep_until(pipeline.next_poll().into()) => {}
+                () = wake.notified() => {}
+            }
+        }
+    }
+
+    fn clock() -> Instant {
+        tokio::time::Instant::now().into_std()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn captures_of_a_muted_track_take_their_time_and_end() {
+        let source = source(16_000);
+        let track = RtcAudioTrack::local("tone", source.clone());
+        track.set_enabled(false);
+        let wake = Arc::new(Notify::new());
+        let mut pipeline = SendPipeline::new(&track, wake.clone());
+        let before = clock();
+        let long = tone(16_000, 5_000);
+        let minute = tokio::time::sleep(Duration::from_secs(60));
+        tokio::select! {
+            captured = source.capture_frame(&long) => captured.unwrap(),
+            () = drive_until_voiced(&mut pipeline, &wake) => panic!("a muted track spoke"),
+            () = minute => panic!("the capture does not end"),
+        }
+        let took = clock() - before;
+        assert!(
+            took >= Duration::from_secs(4) && took < Duration::from_secs(5),
+            "{took:?}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sound_goes_out_at_once_after_silence_a_cut_and_a_mute() {
+        let source = source(16_000);
+        let track = RtcAudioTrack::local("tone", source.clone());
+        let wake = Arc::new(Notify::new());
+        let mut pipeline = SendPipeline::new(&track, wake.clone());
+        let sound = tone(16_000, 500);
+        for silence in ["nothing was captured", "it was cut", "it was muted"] {
+            match silence {
+                "it was cut" => source.clear_buffer(),
+                "it was muted" => {
+                    track.set_enabled(false);
+                }
+                _ => {}
+            }
+            // Long enough to be quiet, and not at a time when a keep-alive is due anyway.
+            let idle = tokio::time::sleep(Duration::from_millis(1_510));
+            tokio::select! {
+                () = idle => {}
+                () = drive_until_voiced(&mut pipeline, &wake) => panic!("sound after {silence}"),
+            }
+            source.clear_buffer();
+            track.set_enabled(true);
+            let before = clock();
+            let (captured, ()) = futures_util::join!(
+                source.capture_frame(&sound),
+                drive_until_voiced(&mut pipeline, &wake)
+            );
+            captured.unwrap();
+            let took = clock() - before;
+            assert!(took <= Duration::from_millis(1), "{took:?} after {silence}");
+            source.clear_buffer();
+        }
     }
 
     #[tokio::test]

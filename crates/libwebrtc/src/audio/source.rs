@@ -90,7 +90,7 @@ impl SourceHandle {
 
     pub(crate) fn clear(&self) {
         if let Some(state) = &self.shared.state {
-            state.lock().queue.clear();
+            state.lock().queue.cut();
             self.shared.drained.notify_waiters();
         }
     }
@@ -172,6 +172,13 @@ impl SourceHandle {
         }
     }
 
+    /// Wakes those who send: what they may send has changed.
+    pub(crate) fn wake(&self) {
+        if let Some(state) = &self.shared.state {
+            state.lock().wake();
+        }
+    }
+
     /// Attaches a pipeline; `wake` is told when it was hungry and there is a packet's worth.
     /// `None` where Opus does not have the format.
     pub(crate) fn attach(&self, wake: Arc<Notify>) -> Option<Puller> {
@@ -189,9 +196,13 @@ impl SourceHandle {
 impl State {
     fn push(&mut self, now: Instant, samples: &[i16]) {
         if self.queue.push(now, samples) {
-            for (_, wake) in &self.wakes {
-                wake.notify_one();
-            }
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        for (_, wake) in &self.wakes {
+            wake.notify_one();
         }
     }
 }
@@ -211,6 +222,11 @@ impl Puller {
     /// Samples that could be pulled.
     pub(crate) fn available(&self) -> usize {
         self.with(|state| state.queue.available(self.id))
+    }
+
+    /// Whether the application ended what it was saying, and has said nothing since.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.with(|state| state.queue.is_cut())
     }
 
     /// Moves the next samples into `into`, as many as there are; answers how many.

@@ -42,6 +42,7 @@ pub(crate) struct SourceQueue {
     drained_until: Instant,
     /// Since when there has been something to pull.
     filled_since: Instant,
+    is_cut: bool,
 }
 
 impl SourceQueue {
@@ -54,6 +55,7 @@ impl SourceQueue {
             next_id: 0,
             drained_until: now,
             filled_since: now,
+            is_cut: false,
         }
     }
 
@@ -73,6 +75,7 @@ impl SourceQueue {
             self.drained_until = now;
             self.filled_since = now;
         }
+        self.is_cut = false;
         self.samples.extend(samples);
         let end = self.end();
         let packet = self.format.samples(PACKET_MS) as u64;
@@ -93,8 +96,15 @@ impl SourceQueue {
         excess
     }
 
-    pub(crate) fn clear(&mut self) {
+    /// Forgets everything: what was being said is over.
+    pub(crate) fn cut(&mut self) {
         self.forget(self.samples.len());
+        self.is_cut = true;
+    }
+
+    /// Whether the application ended what it was saying, and has said nothing since.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.is_cut
     }
 
     /// A new pipeline: it gets what is held and what comes.
@@ -165,7 +175,7 @@ impl SourceQueue {
         let due = self.format.samples_in(elapsed);
         if due >= self.samples.len() {
             self.drained_until = now;
-            self.clear();
+            self.forget(self.samples.len());
         } else {
             self.drained_until = start + self.format.duration(due);
             self.forget(due);
@@ -393,7 +403,7 @@ mod tests {
                         now += ms as u32 * MS;
                         queue.advance(now);
                     }
-                    Op::Clear => queue.clear(),
+                    Op::Clear => queue.cut(),
                 }
                 prop_assert!(queue.available(ids[0]).max(queue.available(ids[1])) <= queue.level());
             }
