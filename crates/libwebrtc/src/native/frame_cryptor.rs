@@ -93,10 +93,13 @@ pub struct EncryptedPacket {
     pub key_index: u32,
 }
 
+/// Keys by participant (none for the key of all) and index.
+type Keys = HashMap<(Option<String>, i32), Vec<u8>>;
+
 /// Keys by participant and index.
 #[derive(Clone)]
 pub struct KeyProvider {
-    keys: Arc<Mutex<HashMap<(Option<String>, i32), Vec<u8>>>>,
+    keys: Arc<Mutex<Keys>>,
 }
 
 impl KeyProvider {

@@ -286,10 +286,11 @@ impl State {
                 self.use_remote_candidate(line);
             }
         }
-        if local.has_data() && remote.has_data() {
-            if let Some(engine) = &mut self.engine {
-                engine.start_sctp();
-            }
+        if let Some(engine) = &mut self.engine
+            && local.has_data()
+            && remote.has_data()
+        {
+            engine.start_sctp();
         }
         let pairs = self
             .sections
@@ -297,10 +298,10 @@ impl State {
             .zip(local.sections.iter().zip(&remote.sections));
         let mut begun = Vec::new();
         for (slot, (ours, theirs)) in pairs {
-            if let (SectionUse::Media(transceiver), Some(engine)) = (&slot.use_, &mut self.engine) {
-                if settle(engine, transceiver, &slot.mid, ours, theirs, role) {
-                    begun.push(Arc::clone(transceiver));
-                }
+            if let (SectionUse::Media(transceiver), Some(engine)) = (&slot.use_, &mut self.engine)
+                && settle(engine, transceiver, &slot.mid, ours, theirs, role)
+            {
+                begun.push(Arc::clone(transceiver));
             }
         }
         self.events.extend(begun.into_iter().map(track_event));
@@ -381,10 +382,12 @@ impl State {
         let fingerprint = transport
             .fingerprint
             .ok_or_else(|| missing("fingerprint"))?;
-        if let Some(engine) = &self.engine {
-            if *engine.remote_fingerprint() != fingerprint {
-                return Err(RtcError::invalid_sdp("the peer has another certificate"));
-            }
+        if self
+            .engine
+            .as_ref()
+            .is_some_and(|engine| *engine.remote_fingerprint() != fingerprint)
+        {
+            return Err(RtcError::invalid_sdp("the peer has another certificate"));
         }
         let (setup, ice_lite) = (transport.setup, session.ice_lite);
         Ok(RemoteTransport {

@@ -7,10 +7,6 @@ pub mod dictionaries;
 /// One record.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the variants are part of the API taken over"
-)]
 pub enum RtcStats {
     /// A codec in use.
     Codec(CodecStats),

@@ -3,16 +3,18 @@
 use std::f64::consts::TAU;
 
 use libwebrtc::{audio_frame::AudioFrame, audio_source::native::NativeAudioSource};
+use tokio::task::JoinSet;
 
 /// Half of full scale: loud, and far from clipping.
 const AMPLITUDE: f64 = 16_000.0;
 
 /// Plays a tone into a source until dropped.
-pub(crate) struct Tone(tokio::task::JoinHandle<()>);
+pub(crate) struct Tone(#[expect(dead_code, reason = "aborts its task when dropped")] JoinSet<()>);
 
 impl Tone {
     pub(crate) fn play(source: NativeAudioSource, frequency: f64) -> Self {
-        Self(tokio::spawn(async move {
+        let mut playing = JoinSet::new();
+        playing.spawn(async move {
             let rate = source.sample_rate();
             let per_frame = rate / 100;
             let mut sample = 0_u64;
@@ -34,13 +36,8 @@ impl Tone {
                     return;
                 }
             }
-        }))
-    }
-}
-
-impl Drop for Tone {
-    fn drop(&mut self) {
-        self.0.abort();
+        });
+        Self(playing)
     }
 }
 
