@@ -4,6 +4,7 @@ pub mod backend;
 mod cache;
 pub mod caller;
 pub mod livekit;
+pub mod model;
 mod ports;
 pub mod postgres;
 mod process;
