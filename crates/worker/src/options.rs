@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::Backoff;
 use crate::session::Timing;
@@ -12,7 +12,7 @@ use crate::session::Timing;
 const CALLS_PER_CPU: u32 = 100;
 
 /// Settings of all workers of the process.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
     /// Calls at the same time in this process. Absent: 100 for each CPU that it may use.

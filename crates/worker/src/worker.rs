@@ -136,6 +136,11 @@ impl Worker {
                     let begun = Instant::now();
                     match self.serve(socket, &tenant, &orders).await {
                         Ended::Exit(exit) => return exit,
+                        // With the socket goes the server's memory of our jobs:
+                        // there is nothing left to drain.
+                        Ended::Lost { .. } if orders.drain.is_cancelled() => {
+                            return WorkerExit::Drained;
+                        }
                         Ended::Lost { reason } => {
                             if begun.elapsed() >= healthy_after {
                                 failures = 0;
@@ -286,9 +291,6 @@ impl Worker {
                         Some(input) => input,
                         None => Input::Heard,
                     },
-                    // With the socket goes the server's memory of our jobs:
-                    // there is nothing left to drain.
-                    _ if draining => return Ended::Exit(WorkerExit::Drained),
                     Some(Err(error)) => return lost(&error),
                     None => return Ended::Lost {
                         reason: "the server closed the connection".to_owned(),

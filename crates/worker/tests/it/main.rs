@@ -1,6 +1,7 @@
 //! The worker against a server played by hand.
 
 mod fixture;
+mod livekit;
 mod server;
 
 use fixture::{Bench, options, tenant, within};
