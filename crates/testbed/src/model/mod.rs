@@ -31,8 +31,6 @@ mod usage;
 mod vad;
 
 #[cfg(test)]
-mod core_tests;
-#[cfg(test)]
 mod server_tests;
 
 pub use behaviour::{Behaviour, Disturbance, EndOfSession, Opening, ResponseFault, Temperature};

@@ -10,7 +10,7 @@ use super::audio::Format;
 use super::behaviour::{Behaviour, ResponseFault};
 use super::error::WireError;
 use super::item::{Body, Item, Role, Spoken, Status};
-use super::speech::Speech;
+use super::speech::Speaker;
 use super::turn::Reply;
 use super::usage::{Context, Tokens, usage};
 
@@ -100,11 +100,14 @@ impl Response {
         request: Request,
         reply: &Reply,
         behaviour: &Behaviour,
+        speaker: &Speaker,
         now: Instant,
         mut new_id: impl FnMut(&str) -> String,
     ) -> Self {
         let words = reply.words.iter().map(|words| match request.modality {
-            Modality::Audio => Body::Spoken(Spoken::nothing_of(Speech::new(words, request.format))),
+            Modality::Audio => {
+                Body::Spoken(Spoken::nothing_of(speaker.speak(words, request.format)))
+            }
             Modality::Text => Body::Text {
                 role: Role::Assistant,
                 text: words.clone(),

@@ -24,6 +24,7 @@ use super::connection;
 use super::core::{Core, Opened};
 use super::error::WireError;
 use super::record::{NotSeen, Note, SessionRecord};
+use super::speech::Speaker;
 
 /// How long a session may last, by its `expires_at`. Source: the vendor's limit.
 const SESSION_LIFE: Duration = Duration::from_secs(3_600);
@@ -33,7 +34,7 @@ const MAX_INJECTIONS: usize = 16;
 /// How to start a model.
 #[derive(Debug, Clone, Default)]
 pub struct ModelOptions {
-    /// The key that clients must have. Without one, any will do.
+    /// The key that clients must have. Without one, the model makes its own.
     pub api_key: Option<SecretString>,
     /// How connections go, unless told otherwise.
     pub behaviour: Behaviour,
@@ -68,7 +69,8 @@ pub struct SimulatedModel {
 
 #[derive(Debug)]
 pub(super) struct Shared {
-    api_key: Option<SecretString>,
+    api_key: SecretString,
+    speaker: Arc<Speaker>,
     behaviour: Mutex<Behaviour>,
     /// For the next connections, one each.
     next: Mutex<VecDeque<Behaviour>>,
@@ -97,7 +99,8 @@ impl SimulatedModel {
         let address = listener.local_addr().map_err(StartError)?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let shared = Arc::new(Shared {
-            api_key: options.api_key,
+            api_key: options.api_key.unwrap_or_else(new_key),
+            speaker: Arc::default(),
             behaviour: Mutex::new(options.behaviour),
             next: Mutex::default(),
             sessions: Mutex::default(),
@@ -134,6 +137,12 @@ impl SimulatedModel {
     #[must_use]
     pub fn realtime_url(&self, model: &str) -> String {
         format!("{}/realtime?model={model}", self.base_url())
+    }
+
+    /// The key that clients must have.
+    #[must_use]
+    pub fn api_key(&self) -> &SecretString {
+        &self.shared.api_key
     }
 
     /// How connections go from now on. Those that are open stay as they are.
@@ -242,10 +251,7 @@ impl Shared {
     }
 
     fn accepts(&self, key: &SecretString) -> bool {
-        match &self.api_key {
-            Some(expected) => expected.expose_secret() == key.expose_secret(),
-            None => !key.expose_secret().is_empty(),
-        }
+        self.api_key.expose_secret() == key.expose_secret()
     }
 
     fn refuse(&self, status: StatusCode, error: &WireError) -> Response {
@@ -307,13 +313,17 @@ async fn open(
                 (session, opened)
             };
             shared.wake();
-            let core = Core::new(&opened, behaviour, now);
+            let core = Core::new(&opened, behaviour, Arc::clone(&shared.speaker), now);
             let closing = connection::run(socket, core, &shared, &session, to_do, stop).await;
             session.record.lock().closed = Some(closing);
             shared.wake();
         };
         tasks.track_future(talk)
     })
+}
+
+fn new_key() -> SecretString {
+    format!("sk-simulated-{}", uuid::Uuid::new_v4().simple()).into()
 }
 
 fn bearer(headers: &HeaderMap) -> SecretString {

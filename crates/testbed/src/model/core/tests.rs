@@ -1,0 +1,8 @@
+//! The conversation without a socket.
+
+mod client;
+mod faults;
+mod invariants;
+mod items;
+mod turns;
+mod wire;
