@@ -134,7 +134,7 @@ pub mod native {
     /// Local tracks, and the audio devices of the machine: this engine opens none, so there are
     /// zero of each and nothing can be selected, initialised or started.
     pub trait PeerConnectionFactoryExt {
-        /// A video track fed by `source`. It cannot be sent.
+        /// A video track fed by `source`. It can be published and stays dark.
         fn create_video_track(&self, label: &str, source: NativeVideoSource) -> RtcVideoTrack;
         /// An audio track fed by `source`.
         fn create_audio_track(&self, label: &str, source: NativeAudioSource) -> RtcAudioTrack;

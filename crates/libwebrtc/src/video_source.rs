@@ -1,4 +1,5 @@
-//! Sources of pictures. Frames are refused: this engine has no video encoder.
+//! Sources of pictures. Frames are refused: this engine has no video encoder. A video track can
+//! be published all the same, and stays dark.
 
 use crate::enum_dispatch;
 

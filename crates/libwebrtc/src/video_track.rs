@@ -16,7 +16,8 @@ use crate::{
     video_source::native::NativeVideoSource,
 };
 
-/// A video track. It can be received (so that rooms with video work) but is never decoded.
+/// A video track. It can be negotiated in either direction, so that rooms with video work; nothing
+/// is encoded or decoded.
 #[derive(Clone)]
 pub struct RtcVideoTrack {
     shared: Arc<Shared>,

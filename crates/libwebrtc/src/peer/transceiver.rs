@@ -544,7 +544,11 @@ pub(super) fn check_sendable(track: &MediaStreamTrack) -> Result<(), RtcError> {
         MediaStreamTrack::Audio(_) => Err(RtcError::internal(
             "this engine does not forward remote tracks",
         )),
-        MediaStreamTrack::Video(_) => Err(RtcError::internal("this engine does not send video")),
+        MediaStreamTrack::Video(track) => {
+            // It is announced like any other, and its source refuses every frame.
+            log::warn!("video track {} stays dark: this engine sends no video", track.id());
+            Ok(())
+        }
     }
 }
 
