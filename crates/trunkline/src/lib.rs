@@ -4,4 +4,8 @@
 
 pub mod cli;
 pub mod config;
+pub mod records;
+pub mod serve;
+pub mod states;
 pub mod telemetry;
+pub mod wiring;

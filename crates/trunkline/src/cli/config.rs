@@ -6,6 +6,7 @@ use clap::Subcommand;
 
 use super::report;
 use crate::config::Loaded;
+use crate::wiring;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -16,11 +17,11 @@ pub(super) enum Command {
 }
 
 impl Command {
-    pub(super) fn run(self, loaded: &Loaded) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(self, loaded: &Loaded) -> anyhow::Result<ExitCode> {
         match self {
             Self::Show => report::result(&loaded.show())?,
             Self::Check => {
-                loaded.check_for_serve()?;
+                wiring::open_store(&loaded.config)?;
                 report::result("the configuration is fine\n")?;
             }
         }

@@ -6,14 +6,21 @@
 
 mod config;
 mod keys;
+mod migrate;
 mod report;
+mod serve;
+mod tenant;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 
-use crate::config::{ConfigError, Loaded};
+use crate::config::{ConfigError, Loaded, Log, LogFormat};
+use crate::serve::{ServeError, StartError};
+use crate::telemetry::logs;
+use crate::wiring::OpenError;
 
 /// Answers phone calls for any number of LiveKit projects.
 #[derive(Debug, Parser)]
@@ -28,6 +35,13 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Answer calls until told to stop
+    Serve(serve::Arguments),
+    /// Bring the database's tables to this version
+    Migrate,
+    /// Add, list, switch and remove tenants
+    #[command(subcommand)]
+    Tenant(tenant::Command),
     /// Make the keys that tenants' secrets are sealed with
     #[command(subcommand)]
     Keys(keys::Command),
@@ -48,22 +62,47 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             report::error(&error);
-            let code = if error.is::<ConfigError>() {
-                EXIT_USAGE
-            } else {
-                EXIT_FAILED
-            };
-            ExitCode::from(code)
+            let usage = error.is::<ConfigError>()
+                || error.is::<OpenError>()
+                || matches!(
+                    error.downcast_ref(),
+                    Some(ServeError::Start(StartError::Open(_)))
+                );
+            ExitCode::from(if usage { EXIT_USAGE } else { EXIT_FAILED })
         }
     }
 }
 
 impl Cli {
     fn run(self) -> anyhow::Result<ExitCode> {
-        let read_config = || Loaded::read(self.config.as_deref());
-        match self.command {
-            Command::Keys(command) => command.run(),
-            Command::Config(command) => command.run(&read_config()?),
+        if let Command::Keys(command) = self.command {
+            return command.run();
         }
+        let loaded = Loaded::read(self.config.as_deref())?;
+        logs::install(&match self.command {
+            Command::Serve(_) => loaded.config.log.clone(),
+            // What a command has to say it says itself.
+            _ => Log {
+                format: LogFormat::Human,
+                filter: "warn".to_owned(),
+            },
+        })?;
+        // One crypto library in the process, for TLS wherever it is spoken.
+        rustls::crypto::aws_lc_rs::default_provider()
+            .install_default()
+            .map_err(|_| anyhow::anyhow!("another TLS provider is installed"))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .context("the asynchronous runtime cannot be started")?;
+        runtime.block_on(async {
+            match self.command {
+                Command::Serve(arguments) => arguments.run(loaded.config).await,
+                Command::Migrate => migrate::run(&loaded.config).await,
+                Command::Tenant(command) => command.run(&loaded.config).await,
+                Command::Keys(command) => command.run(),
+                Command::Config(command) => command.run(&loaded).await,
+            }
+        })
     }
 }

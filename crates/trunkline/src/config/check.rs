@@ -1,7 +1,7 @@
 //! What types alone do not say: bounds, and texts that must parse.
 
-use secrecy::ExposeSecret;
 use tracing_subscriber::EnvFilter;
+use trunkline_store::Keyring;
 
 use super::{Config, Problem};
 
@@ -33,6 +33,11 @@ pub(super) fn check(config: &Config, problems: &mut Vec<Problem>) {
         100..=60_000,
     );
     range(
+        "database.query_timeout_ms",
+        database.query_timeout_ms,
+        100..=600_000,
+    );
+    range(
         "database.reconcile_interval_ms",
         database.reconcile_interval_ms,
         100..=3_600_000,
@@ -44,14 +49,25 @@ pub(super) fn check(config: &Config, problems: &mut Vec<Problem>) {
     );
     range("shutdown.grace_s", config.shutdown.grace_s, 0..=MAX_GRACE_S);
 
-    if let Some(url) = &database.url {
-        let scheme = url.expose_secret().split("://").next().unwrap_or_default();
-        if !matches!(scheme, "postgres" | "postgresql") {
-            problems.push(Problem::new(
-                "database.url",
-                "must begin with postgres:// or postgresql://",
-            ));
-        }
+    if let Some(url) = &database.url
+        && let Err(error) = database.options(url.clone()).validate()
+    {
+        problems.push(Problem::new(
+            "database.url",
+            format!("cannot be used: {error}"),
+        ));
+    }
+    if let Some(keys) = &config.sealing.keys
+        && let Err(error) = Keyring::from_keys(keys)
+    {
+        problems.push(Problem::new(
+            "sealing.keys",
+            format!("cannot be used: {error}"),
+        ));
+    }
+    if let Err(error) = config.worker.validate() {
+        let key = format!("worker.{}", error.key);
+        problems.push(Problem::new(&key, error.problem));
     }
     let base = &config.provider.base_url;
     if !matches!(base.scheme(), "https" | "http" | "wss" | "ws") || !base.has_host() {
@@ -82,26 +98,5 @@ pub(super) fn check(config: &Config, problems: &mut Vec<Problem>) {
             "replica.name",
             "must have 1 to 128 bytes; leave it out to use the host's name",
         ));
-    }
-}
-
-impl super::Loaded {
-    /// What `serve` needs beyond what every command needs.
-    ///
-    /// # Errors
-    /// The keys that are not set, and sealing keys that cannot be used.
-    pub fn check_for_serve(&self) -> Result<(), super::ConfigError> {
-        let mut problems = Vec::new();
-        if self.config.database.url.is_none() {
-            problems.push(Problem::missing("database.url"));
-        }
-        if self.config.sealing.keys.is_none() {
-            problems.push(Problem::missing("sealing.keys"));
-        }
-        if problems.is_empty() {
-            Ok(())
-        } else {
-            Err(super::ConfigError { problems })
-        }
     }
 }

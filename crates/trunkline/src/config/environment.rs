@@ -10,7 +10,11 @@ const SEPARATOR: &str = "__";
 
 /// Variables of this prefix that are for somebody else: the command line, and
 /// the tests and demo.
-const NOT_SETTINGS: [&str; 2] = ["TRUNKLINE_CONFIG", "TRUNKLINE_LIVEKIT_SERVER"];
+const NOT_SETTINGS: [&str; 3] = [
+    "TRUNKLINE_CONFIG",
+    "TRUNKLINE_BIN",
+    "TRUNKLINE_LIVEKIT_SERVER",
+];
 
 /// Plain variables that hosting platforms and people have set anyway. They fill
 /// gaps: the file and our own variables are over them.
@@ -18,6 +22,9 @@ const COURTESY: [(&str, &str); 2] = [
     ("DATABASE_URL", "database.url"),
     ("OPENAI_API_KEY", "provider.api_key"),
 ];
+
+/// Numbers that have no default. Every other key without one is text.
+const NUMBERS: [&str; 1] = ["worker.max_calls"];
 
 /// The variable that sets a key.
 pub(super) fn variable(key: &str) -> String {
@@ -45,7 +52,17 @@ impl Variables {
                 continue;
             }
             let key = rest.to_lowercase().replace(SEPARATOR, ".");
-            insert(&mut values, &key, typed(defaults.find_ref(&key), text));
+            let default = defaults.find_ref(&key);
+            // Compose files and shells hand over what is not set as empty.
+            if text.is_empty() && matches!(default, Some(Value::Empty(..))) {
+                continue;
+            }
+            let value = match default {
+                Some(Value::Num(..) | Value::Bool(..)) => parsed(text),
+                _ if NUMBERS.contains(&&*key) => parsed(text),
+                _ => Value::from(text.as_str()),
+            };
+            insert(&mut values, &key, value);
         }
         Self {
             name: "environment",
@@ -87,15 +104,10 @@ impl Provider for Variables {
     }
 }
 
-fn typed(default: Option<&Value>, text: &str) -> Value {
-    match default {
-        // Numbers and booleans; what is neither stays text, and the error says
-        // what was expected.
-        Some(Value::Num(..) | Value::Bool(..)) => {
-            text.trim().parse().unwrap_or_else(|_| Value::from(text))
-        }
-        _ => Value::from(text),
-    }
+/// A number or a boolean that is neither stays text, and the error says what
+/// was expected.
+fn parsed(text: &str) -> Value {
+    text.trim().parse().unwrap_or_else(|_| Value::from(text))
 }
 
 fn insert(values: &mut Dict, key: &str, value: Value) {

@@ -19,7 +19,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(super) fn new(key: &str, text: impl Into<String>) -> Self {
+    pub(crate) fn new(key: &str, text: impl Into<String>) -> Self {
         Self {
             key: key.to_owned(),
             text: text.into(),
@@ -28,7 +28,7 @@ impl Problem {
     }
 
     /// A key that must be set and is not.
-    pub(super) fn missing(key: &str) -> Self {
+    pub(crate) fn missing(key: &str) -> Self {
         Self::new(
             key,
             format!(

@@ -20,7 +20,6 @@ mod show;
 mod tests;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use secrecy::SecretString;
@@ -29,6 +28,7 @@ use url::Url;
 
 pub use error::{ConfigError, Problem};
 pub use load::Loaded;
+pub(crate) use secret::{read_secret_file, secret_of_text};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -40,8 +40,14 @@ pub struct Config {
     pub sealing: Sealing,
     /// The model of tenants that name none of their own.
     pub provider: Provider,
-    /// How much this process takes on.
-    pub calls: Calls,
+    /// Connections to models.
+    pub realtime: trunkline_realtime::Options,
+    /// The workers: how much the process takes on, and how they reach LiveKit.
+    pub worker: trunkline_worker::Options,
+    /// Restarts of workers, and the end of calls that are cut.
+    pub supervisor: trunkline_supervisor::Options,
+    /// The client that asks tenants' backends for the configuration of calls.
+    pub call_config: trunkline_callconfig::Options,
     /// Health, metrics, status.
     pub admin: Admin,
     /// Who this process is among its equals.
@@ -67,6 +73,8 @@ pub struct Database {
     pub max_connections: u32,
     /// How long a query waits for a free connection.
     pub acquire_timeout_ms: u64,
+    /// How long the database may take to answer.
+    pub query_timeout_ms: u64,
     /// How often all tenants are read again, should a notice have been missed.
     pub reconcile_interval_ms: u64,
     /// Whether `serve` brings the schema up to date before it begins.
@@ -75,15 +83,29 @@ pub struct Database {
 
 impl Default for Database {
     fn default() -> Self {
+        // The figures are the store's.
+        let options = trunkline_store::Options::new("");
         Self {
             url: None,
             url_file: None,
-            // Calls do not touch the database; this serves the reads of all
-            // tenants, the records and the states.
-            max_connections: 5,
-            acquire_timeout_ms: 5_000,
-            reconcile_interval_ms: 30_000,
+            max_connections: options.max_connections,
+            acquire_timeout_ms: options.acquire_timeout_ms,
+            query_timeout_ms: options.query_timeout_ms,
+            reconcile_interval_ms: options.reconcile_interval_ms,
             migrate_at_start: false,
+        }
+    }
+}
+
+impl Database {
+    /// The store's options.
+    pub fn options(&self, url: SecretString) -> trunkline_store::Options {
+        trunkline_store::Options {
+            url,
+            max_connections: self.max_connections,
+            acquire_timeout_ms: self.acquire_timeout_ms,
+            query_timeout_ms: self.query_timeout_ms,
+            reconcile_interval_ms: self.reconcile_interval_ms,
         }
     }
 }
@@ -120,22 +142,6 @@ impl Default for Provider {
                 .expect("a literal URL parses"),
             api_key: None,
             api_key_file: None,
-        }
-    }
-}
-
-/// How much this process takes on.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Calls {
-    /// Calls at the same time, of all tenants together.
-    pub max_calls: NonZeroU32,
-}
-
-impl Default for Calls {
-    fn default() -> Self {
-        Self {
-            max_calls: NonZeroU32::new(100).expect("100 is not zero"),
         }
     }
 }

@@ -7,6 +7,9 @@ use tempfile::NamedTempFile;
 
 use super::*;
 
+/// 32 bytes in base64, under an id.
+const KEY: &str = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
 fn vars(vars: &[(&str, &str)]) -> Vec<(String, String)> {
     vars.iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -80,6 +83,20 @@ fn a_text_that_looks_like_a_number_stays_a_text() {
     .config;
     assert_eq!(config.provider.api_key.unwrap().expose_secret(), "0123");
     assert_eq!(config.replica.name.unwrap(), "7");
+}
+
+#[test]
+fn a_number_without_a_default_can_be_set_by_a_variable_and_be_left_empty() {
+    let max_calls = |text| {
+        let loaded = read("", &[("TRUNKLINE_WORKER__MAX_CALLS", text)]).unwrap();
+        loaded.config.worker.max_calls.map(|n| n.get())
+    };
+    assert_eq!(max_calls("9"), Some(9));
+    assert_eq!(max_calls(""), None);
+    let config = read("", &[("TRUNKLINE_PROVIDER__API_KEY", "")])
+        .unwrap()
+        .config;
+    assert!(config.provider.api_key.is_none());
 }
 
 #[test]
@@ -158,12 +175,12 @@ fn variables_that_kubernetes_makes_for_a_service_are_left_alone() {
 
 #[test]
 fn a_secret_is_read_from_the_file_that_is_named_for_it() {
-    let secret = file("  k1:abc\n");
+    let secret = file(&format!("  {KEY}\n"));
     let path = secret.path().to_str().unwrap();
     let config = read("", &[("TRUNKLINE_SEALING__KEYS_FILE", path)])
         .unwrap()
         .config;
-    assert_eq!(config.sealing.keys.unwrap().expose_secret(), "k1:abc");
+    assert_eq!(config.sealing.keys.unwrap().expose_secret(), KEY);
 
     let both = read(
         "[sealing]\nkeys = 'k2:x'\n",
@@ -207,6 +224,7 @@ fn neither_an_error_nor_show_nor_debug_holds_a_secret() {
         "[database]\nurl = 'mysql://u:hunter2@h/d'\n",
         "[database]\nurl = ['hunter2']\n",
         "[database]\nurl = 'postgres://u:hunter2@h/d\n",
+        "[sealing]\nkeys = 'hunter2'\n",
         "[sealing]\nkeys = { hunter2 = 'hunter2' }\n",
         "[provider]\nbase_url = 'https://u:hunter2@h/d'\n",
     ] {
@@ -217,7 +235,7 @@ fn neither_an_error_nor_show_nor_debug_holds_a_secret() {
 
 #[test]
 fn what_show_prints_can_be_read_again() {
-    let loaded = read("[calls]\nmax_calls = 3\n", &[]).unwrap();
+    let loaded = read("[worker]\nmax_calls = 3\n", &[]).unwrap();
     let again = read(&loaded.show(), &[]).unwrap();
     assert_eq!(
         format!("{:?}", again.config),
@@ -227,11 +245,8 @@ fn what_show_prints_can_be_read_again() {
 
 #[test]
 fn serve_asks_for_what_it_cannot_do_without() {
-    let error = read("", &[])
-        .unwrap()
-        .check_for_serve()
-        .unwrap_err()
-        .to_string();
+    let config = read("", &[]).unwrap().config;
+    let error = crate::wiring::open_store(&config).unwrap_err().to_string();
     assert!(
         error.contains(
             "database.url is not set. Set TRUNKLINE_DATABASE__URL or TRUNKLINE_DATABASE__URL_FILE, \

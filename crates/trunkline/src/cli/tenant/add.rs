@@ -1,0 +1,167 @@
+//! `trunkline tenant add`
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Args;
+use secrecy::SecretString;
+use serde_json::Value;
+use trunkline_domain::MAX_CONFIG_BYTES;
+use trunkline_store::{AddError, Enablement, NewTenant, Store};
+
+use super::secret::SecretSource;
+use crate::cli::report;
+
+/// Secrets are taken from a file's PATH, from standard input (`-`) or from a variable (`env:NAME`),
+/// and never from the command line itself: every user of the machine can read its arguments, and
+/// shells keep them in their history.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  trunkline tenant add acme --livekit-url wss://acme.livekit.cloud --livekit-api-key APIxyz \\
+      --livekit-api-secret-from ./acme.secret --call-config-url https://acme.example/call-config
+
+A plain INSERT does the same; only slug, livekit_url, livekit_api_key and livekit_api_secret are
+needed, and the secret is sealed as the row is first read.")]
+pub(in crate::cli) struct Arguments {
+    /// The tenant's name: a-z, 0-9 and '-'
+    slug: String,
+
+    /// The LiveKit project: wss://, ws://, https:// or http://
+    #[arg(long, value_name = "URL")]
+    livekit_url: String,
+    /// The project's API key
+    #[arg(long, value_name = "KEY")]
+    livekit_api_key: String,
+    /// Where the project's API secret is: PATH, - or env:NAME
+    #[arg(long, value_name = "SOURCE")]
+    livekit_api_secret_from: SecretSource,
+    /// The name that the project's dispatch rules ask for [default: pstn-voice-agent]
+    #[arg(long, value_name = "NAME")]
+    agent_name: Option<String>,
+    /// The rest of LiveKit's routing key, where the project uses one
+    #[arg(long, value_name = "NAME")]
+    deployment: Option<String>,
+
+    /// Where a call's configuration is asked for, by POST. Left out: every call runs with the
+    /// default configuration
+    #[arg(long, value_name = "URL")]
+    call_config_url: Option<String>,
+    /// Where the bearer token for it is: PATH, - or env:NAME
+    #[arg(long, value_name = "SOURCE", requires = "call_config_url")]
+    call_config_bearer_from: Option<SecretSource>,
+    /// How long its answer may take [default: 4000]
+    #[arg(long, value_name = "MS")]
+    call_config_deadline_ms: Option<i32>,
+    /// How long the phone may ring before the best that is ready is taken [default: 6000]
+    #[arg(long, value_name = "MS")]
+    answer_deadline_ms: Option<i32>,
+    /// A JSON file with systemPrompt, model, voice, temperature, startMessage, each optional: what a
+    /// call runs with when its configuration cannot be had
+    #[arg(long, value_name = "PATH")]
+    default_config: Option<PathBuf>,
+
+    /// The wire that the model's vendor speaks [default: openai]
+    #[arg(long, value_name = "NAME")]
+    provider: Option<String>,
+    /// Where the model is. Left out: as the process is configured
+    #[arg(long, value_name = "URL")]
+    provider_base_url: Option<String>,
+    /// Where the model's API key is: PATH, - or env:NAME. Left out: as the process is configured
+    #[arg(long, value_name = "SOURCE")]
+    provider_api_key_from: Option<SecretSource>,
+
+    /// Calls at the same time on one replica. Left out: as many as the process takes
+    #[arg(long, value_name = "N")]
+    max_calls: Option<i32>,
+    /// Add it without taking calls yet
+    #[arg(long)]
+    disabled: bool,
+}
+
+impl Arguments {
+    pub(super) async fn run(self, store: &Store) -> anyhow::Result<()> {
+        let slug = self.slug.clone();
+        let (_, version) = match store.add_tenant(self.into_tenant()?).await {
+            Err(AddError::Invalid(invalid)) => {
+                // One to a line, as they are mended.
+                anyhow::bail!(
+                    "the tenant cannot be run as given\n  {}",
+                    invalid.problems.join("\n  ")
+                );
+            }
+            other => other?,
+        };
+        report::result(&format!("{slug} is added (version {version})\n"))
+    }
+
+    fn into_tenant(self) -> anyhow::Result<NewTenant> {
+        let sources = [
+            Some(&self.livekit_api_secret_from),
+            self.call_config_bearer_from.as_ref(),
+            self.provider_api_key_from.as_ref(),
+        ];
+        let from_stdin = sources
+            .into_iter()
+            .flatten()
+            .filter(|source| **source == SecretSource::Stdin)
+            .count();
+        anyhow::ensure!(
+            from_stdin <= 1,
+            "only one secret can come from standard input; put the others into files"
+        );
+
+        let secret = self
+            .livekit_api_secret_from
+            .read("--livekit-api-secret-from")?;
+        let mut new = NewTenant::new(self.slug, self.livekit_url, self.livekit_api_key, secret);
+        new.call_config_bearer = read(
+            self.call_config_bearer_from.as_ref(),
+            "--call-config-bearer-from",
+        )?;
+        new.provider_api_key = read(
+            self.provider_api_key_from.as_ref(),
+            "--provider-api-key-from",
+        )?;
+        if let Some(path) = &self.default_config {
+            new.default_config = read_config(path)?;
+        }
+        if self.disabled {
+            new.enabled = Enablement::Disabled;
+        }
+        new.deployment = self.deployment;
+        new.call_config_url = self.call_config_url;
+        new.provider_base_url = self.provider_base_url;
+        new.max_calls = self.max_calls;
+        set(&mut new.agent_name, self.agent_name);
+        set(&mut new.provider, self.provider);
+        set(
+            &mut new.call_config_deadline_ms,
+            self.call_config_deadline_ms,
+        );
+        set(&mut new.answer_deadline_ms, self.answer_deadline_ms);
+        Ok(new)
+    }
+}
+
+fn set<T>(field: &mut T, given: Option<T>) {
+    if let Some(value) = given {
+        *field = value;
+    }
+}
+
+fn read(source: Option<&SecretSource>, option: &str) -> anyhow::Result<Option<SecretString>> {
+    source.map(|source| source.read(option)).transpose()
+}
+
+fn read_config(path: &Path) -> anyhow::Result<Value> {
+    let text = std::fs::read(path)
+        .with_context(|| format!("--default-config: {} cannot be read", path.display()))?;
+    anyhow::ensure!(
+        text.len() <= MAX_CONFIG_BYTES,
+        "--default-config: {} has {} bytes; at most {MAX_CONFIG_BYTES} are read",
+        path.display(),
+        text.len(),
+    );
+    serde_json::from_slice(&text)
+        .with_context(|| format!("--default-config: {} is not JSON", path.display()))
+}

@@ -1,0 +1,65 @@
+//! `trunkline tenant …`
+
+mod add;
+mod change;
+mod list;
+mod secret;
+mod show;
+mod view;
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use crate::config::Config;
+use crate::wiring;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Add a tenant: one LiveKit project and how its calls are run
+    Add(Box<add::Arguments>),
+    /// List the tenants with the state of each on every replica, and why a parked one is parked
+    List(Output),
+    /// Show one tenant, without its secrets
+    Show {
+        #[command(flatten)]
+        tenant: Slug,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Let a tenant take calls
+    Enable(Slug),
+    /// Take no more calls for a tenant. Its row stays, and calls under way go on
+    Disable(Slug),
+    /// Remove a tenant with its secrets. Calls under way go on, and the records of its calls stay
+    Remove(Slug),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Slug {
+    /// The tenant's name
+    slug: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Output {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Command {
+    pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
+        let store = wiring::open_store(config)?;
+        let outcome = match self {
+            Self::Add(arguments) => arguments.run(&store).await,
+            Self::List(output) => list::run(&store, &output).await,
+            Self::Show { tenant, output } => show::run(&store, &tenant.slug, &output).await,
+            Self::Enable(tenant) => change::enable(&store, &tenant.slug).await,
+            Self::Disable(tenant) => change::disable(&store, &tenant.slug).await,
+            Self::Remove(tenant) => change::remove(&store, &tenant.slug).await,
+        };
+        store.close().await;
+        outcome.map(|()| ExitCode::SUCCESS)
+    }
+}

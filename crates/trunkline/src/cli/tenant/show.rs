@@ -1,0 +1,102 @@
+//! `trunkline tenant show`
+
+use anyhow::Context;
+use chrono::{SecondsFormat, Utc};
+use serde_json::{Value, json};
+use trunkline_domain::{Tenant, TenantSlug};
+use trunkline_store::{ChangeError, Store};
+
+use super::Output;
+use super::view::TenantView;
+use crate::cli::report;
+
+pub(super) async fn run(store: &Store, slug: &str, output: &Output) -> anyhow::Result<()> {
+    let row = store
+        .tenant(slug)
+        .await?
+        .ok_or_else(|| ChangeError::NoSuchTenant {
+            slug: slug.to_owned(),
+        })?;
+    let states = store.states().await?;
+    let view = TenantView::new(&row, &states, Utc::now());
+    let mut shown = serde_json::to_value(&view)?;
+    let fields = shown
+        .as_object_mut()
+        .context("a tenant's view is an object")?;
+    if let Ok(tenant) = &row.tenant {
+        if let Value::Object(settings) = settings(tenant) {
+            fields.extend(settings);
+        }
+    }
+    fields.insert(
+        "updated_at".to_owned(),
+        row.updated_at
+            .to_rfc3339_opts(SecondsFormat::Secs, true)
+            .into(),
+    );
+    if output.json {
+        return report::json(&shown);
+    }
+    let mut text = String::new();
+    lines(&shown, "", &mut text);
+    report::result(&text)
+}
+
+/// What the row says. Of a secret only whether there is one.
+fn settings(tenant: &Tenant) -> Value {
+    let lookup = tenant.lookup.as_ref();
+    let config = &tenant.default_config;
+    let slug: &TenantSlug = &tenant.slug;
+    json!({
+        "slug": slug,
+        "livekit_url": tenant.project.url,
+        "livekit_api_key": tenant.project.api_key,
+        "livekit_api_secret": "(sealed)",
+        "agent_name": tenant.agent_name,
+        "deployment": tenant.deployment,
+        "call_config_url": lookup.map(|l| &l.url),
+        "call_config_bearer": lookup.and_then(|l| l.bearer.as_ref()).map(|_| "(sealed)"),
+        "call_config_deadline_ms": lookup.map(|l| l.deadline.as_millis()),
+        "answer_deadline_ms": tenant.answer_deadline.as_millis(),
+        "default_config": {
+            "systemPrompt": config.system_prompt,
+            "model": config.model,
+            "voice": config.voice,
+            "temperature": config.temperature,
+            "startMessage": config.start_message,
+        },
+        "provider": tenant.provider.kind.as_str(),
+        "provider_base_url": tenant.provider.base_url,
+        "provider_api_key": tenant.provider.api_key.as_ref().map(|_| "(sealed)"),
+        "max_calls": tenant.limits.max_calls,
+    })
+}
+
+/// `name: value`, one to a line; what is not set is left out.
+fn lines(value: &Value, name: &str, text: &mut String) {
+    match value {
+        Value::Null => {}
+        Value::Object(fields) => {
+            for (field, value) in fields {
+                lines(value, &join(name, field), text);
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                lines(item, &join(name, &index.to_string()), text);
+            }
+        }
+        Value::String(content) => {
+            text.push_str(&format!("{name}: {}\n", content.replace('\n', "\n    ")));
+        }
+        other => text.push_str(&format!("{name}: {other}\n")),
+    }
+}
+
+fn join(name: &str, field: &str) -> String {
+    if name.is_empty() {
+        field.to_owned()
+    } else {
+        format!("{name}.{field}")
+    }
+}

@@ -1,0 +1,158 @@
+//! The parts of the service, made from the configuration and started.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use trunkline_admin::{Admin, AdminState, BindError};
+use trunkline_call::{DefaultProvider, Services};
+use trunkline_callconfig::{Lookup, LookupError};
+use trunkline_store::Store;
+use trunkline_supervisor::{Shutdown, Supervisor, WorkerLauncher};
+use trunkline_worker::{Connector, ConnectorError, WorkerContext};
+
+use super::database::{self, Migration};
+use super::runner::Runner;
+use super::tasks::Tasks;
+use super::{ServeError, Stop};
+use crate::config::Config;
+use crate::records::{self, StoreSink};
+use crate::states;
+use crate::telemetry::metrics::{self, MetricsError};
+use crate::wiring::{self, OpenError};
+
+/// The part whose end is the end of the service: it waits for the database, and
+/// then supervises the projects.
+pub(super) const CORE: &str = "supervisor";
+
+/// The service could not be started. Nothing runs.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database's configuration.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The metrics.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// The admin address.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// TLS towards LiveKit.
+    #[error(transparent)]
+    Connector(#[from] ConnectorError),
+    /// TLS towards models.
+    #[error("TLS towards models cannot be set up")]
+    Models(#[source] rustls::Error),
+    /// The client for configurations.
+    #[error(transparent)]
+    Lookup(#[from] LookupError),
+}
+
+/// What runs.
+pub(super) struct Parts {
+    pub(super) tasks: Tasks,
+    /// Ends everything but the core.
+    pub(super) background: CancellationToken,
+    pub(super) store: Store,
+}
+
+impl Parts {
+    pub(super) async fn start(
+        config: &Config,
+        migration: Migration,
+        stop: &Stop,
+    ) -> Result<Self, StartError> {
+        let recorder = metrics::install()?;
+        let store = wiring::open_store(config)?;
+        let replica = wiring::replica_name(config);
+        let sink = StoreSink {
+            store: store.clone(),
+            replica: replica.clone(),
+        };
+        let (queue, writer) = records::channel(config.records.max_waiting, sink);
+        let models = trunkline_realtime::Connector::new(config.realtime.clone())
+            .map_err(StartError::Models)?;
+        let runner = Runner {
+            services: Arc::new(Services::new(
+                Lookup::new(&config.call_config)?,
+                models,
+                default_provider(config),
+            )),
+            records: queue,
+        };
+        let context = WorkerContext::new(config.worker.clone(), Connector::new()?);
+        let launcher = WorkerLauncher::new(context, Arc::new(runner));
+        let (supervisor, projects) =
+            Supervisor::new(config.supervisor.clone(), store.feed(), launcher);
+        let admin = Admin::bind(config.admin.listen).await?;
+        let (obstacle, obstacle_read) = watch::channel(None);
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            replica,
+            admin = %admin.address(),
+            max_calls = config.worker.max_calls().get(),
+            "the service starts"
+        );
+
+        let background = CancellationToken::new();
+        let mut tasks = Tasks::default();
+        tasks.spawn("admin", {
+            let state = AdminState::new(
+                replica.clone(),
+                projects.clone(),
+                obstacle_read,
+                recorder.clone(),
+            );
+            let run = admin.run(state, background.clone());
+            async move { run.await.map_err(ServeError::Admin) }
+        });
+        tasks.spawn("records", endless(writer.run(background.clone())));
+        tasks.spawn(
+            "metrics",
+            endless(metrics::upkeep(recorder, background.clone())),
+        );
+        let states = states::run(store.clone(), replica, projects, background.clone());
+        tasks.spawn("states", endless(states));
+        tasks.spawn(CORE, {
+            let store = store.clone();
+            let shutdown = Shutdown {
+                drain: stop.drain.clone(),
+                cut: stop.cut.clone(),
+            };
+            async move {
+                tokio::select! {
+                    // Nothing runs yet: there is nothing to drain.
+                    () = shutdown.drain.cancelled() => return Ok(()),
+                    ready = database::wait(&store, migration, &obstacle) => ready?,
+                }
+                let ending = supervisor.run(shutdown).await;
+                tracing::info!(?ending, "the projects have ended");
+                Ok(())
+            }
+        });
+        Ok(Self {
+            tasks,
+            background,
+            store,
+        })
+    }
+}
+
+/// A part that cannot fail.
+async fn endless(part: impl Future<Output = ()>) -> Result<(), ServeError> {
+    part.await;
+    Ok(())
+}
+
+fn default_provider(config: &Config) -> DefaultProvider {
+    let api_key = config.provider.api_key.clone();
+    if api_key.is_none() {
+        tracing::warn!(
+            "provider.api_key is not set: tenants without a key of their own have no model"
+        );
+    }
+    DefaultProvider {
+        base_url: config.provider.base_url.clone(),
+        api_key,
+    }
+}

@@ -1,0 +1,73 @@
+//! Tells the database what this replica does with each tenant, for `trunkline
+//! tenant list` on whatever machine. Nothing waits for it and nothing is decided
+//! by it: with the database away it tells later, and then the latest only.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use trunkline_store::{StateReport, Store};
+use trunkline_supervisor::{Handle, ProjectStatus};
+
+/// How often everything is repeated, so that a reader can tell a replica that is
+/// gone from one whose tenants are steady.
+pub const REPORT_INTERVAL: Duration = Duration::from_secs(30);
+
+/// After a failure. The database's own timeouts come on top.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// How long taking the reports back may take as the process ends.
+const RETRACT_LIMIT: Duration = Duration::from_secs(2);
+
+/// Reports until told to stop, then takes the reports back.
+pub async fn run(store: Store, replica: String, projects: Handle, stop: CancellationToken) {
+    let mut changes = projects.changes();
+    let mut repeat = tokio::time::interval_at(Instant::now() + REPORT_INTERVAL, REPORT_INTERVAL);
+    repeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // A report that failed is covered by telling everything.
+    let mut retry_at: Option<Instant> = None;
+    loop {
+        let statuses = tokio::select! {
+            () = stop.cancelled() => break,
+            changed = changes.next(), if retry_at.is_none() => changed,
+            () = until(retry_at) => projects.projects(),
+            _ = repeat.tick() => projects.projects(),
+        };
+        let reports = statuses.into_iter().map(report).collect();
+        let result = tokio::select! {
+            () = stop.cancelled() => break,
+            result = store.report_states(&replica, reports) => result,
+        };
+        retry_at = match result {
+            Ok(()) => None,
+            Err(error) => {
+                tracing::debug!(
+                    error = &error as &dyn std::error::Error,
+                    "the states of the tenants could not be written"
+                );
+                Some(Instant::now() + RETRY_AFTER)
+            }
+        };
+    }
+    let retracted = tokio::time::timeout(RETRACT_LIMIT, store.retract_states(&replica)).await;
+    if !matches!(retracted, Ok(Ok(()))) {
+        tracing::debug!("the states of the tenants stay in the database until they are stale");
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn report(status: ProjectStatus) -> StateReport {
+    StateReport {
+        tenant_id: status.id,
+        state: status.state.as_str().to_owned(),
+        reason: status.reason(),
+        version: Some(status.version),
+        since: status.since,
+    }
+}
