@@ -25,7 +25,7 @@ use crate::session::Session;
 use crate::socket::{self, Socket};
 use crate::task::{Running, closed};
 use crate::text::Cleaner;
-use crate::{CloseReason, ConnectError, Endpoint, Event, Options};
+use crate::{CloseReason, ConnectError, Endpoint, Event, Options, Trouble};
 
 /// Messages that may come before the session begins. Vendors send one.
 const MAX_MESSAGES_BEFORE: usize = 16;
@@ -155,7 +155,8 @@ impl Connector {
 }
 
 /// An error that comes before the session has begun is its refusal, however
-/// mild it would be later.
+/// mild it would be later. What cannot be read at all is not: the session may
+/// still begin.
 fn refusal(out: &Output) -> Option<ConnectError> {
     let refused = |error| ConnectError::Refused {
         status: None,
@@ -167,7 +168,7 @@ fn refusal(out: &Output) -> Option<ConnectError> {
         None => {}
     }
     out.events.iter().find_map(|event| match event {
-        Event::Warning(error) => Some(refused(error.clone())),
+        Event::Warning(error) if error.trouble != Trouble::Garbage => Some(refused(error.clone())),
         _ => None,
     })
 }

@@ -161,8 +161,10 @@ mod tests {
     #[test]
     fn a_call_that_does_not_listen_is_not_taken_for_a_dead_vendor() {
         let t = Instant::now();
-        let mut options = Options::default();
-        options.silence_limit_ms = 8_000;
+        let options = Options {
+            silence_limit_ms: 8_000,
+            ..Options::default()
+        };
         let mut live = Liveness::new(&options, t);
         live.delivering(Waits::Yes, at(t, 1));
         assert_eq!(live.check(at(t, 10)), Check::Nothing);

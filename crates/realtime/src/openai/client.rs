@@ -114,7 +114,25 @@ struct Input<'a> {
 struct OutputAudio<'a> {
     format: Format,
     #[serde(skip_serializing_if = "Option::is_none")]
-    voice: Option<&'a str>,
+    voice: Option<Voice<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Voice<'a> {
+    BuiltIn(&'a str),
+    Custom { id: &'a str },
+}
+
+impl<'a> Voice<'a> {
+    /// The account's own voices bear ids like `voice_1234`.
+    fn named(name: &'a str) -> Self {
+        if name.starts_with("voice_") {
+            Self::Custom { id: name }
+        } else {
+            Self::BuiltIn(name)
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -223,7 +241,7 @@ impl<'a> Session<'a> {
                 },
                 output: OutputAudio {
                     format: PCM,
-                    voice: takes(Optional::Voice).then_some(config.voice.as_str()),
+                    voice: takes(Optional::Voice).then(|| Voice::named(&config.voice)),
                 },
             },
         }

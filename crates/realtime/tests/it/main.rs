@@ -1,5 +1,6 @@
 //! Sessions over real sockets, against a vendor that does as each test says.
 
+mod model;
 mod opening;
 mod running;
 mod vendor;

@@ -169,6 +169,16 @@ fn the_voice_is_not_sent_again_after_the_first_audio() {
 }
 
 #[test]
+fn a_voice_of_the_accounts_own_is_sent_by_its_id() {
+    let sent = Wire::new().send(Command::Configure(SessionConfig {
+        voice: "voice_1234".to_owned(),
+        ..config()
+    }));
+    let voice = &sent[0]["session"]["audio"]["output"]["voice"];
+    assert_eq!(voice, &json!({"id": "voice_1234"}));
+}
+
+#[test]
 fn every_other_command_has_its_event() {
     let mut wire = Wire::new();
     let item = ItemId::from("item_1");
