@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use sqlx::PgPool;
 use trunkline_testbed::caller::{Caller, SAMPLE_RATE};
 use trunkline_testbed::voice;
@@ -18,17 +18,13 @@ pub(crate) fn heard(caller: &Caller) -> Vec<voice::Heard> {
 
 /// Waits until the caller has heard this sentence from beginning to end.
 pub(crate) async fn hears(caller: &Caller, sentence: &str) -> anyhow::Result<()> {
-    let until = Instant::now() + SOON;
-    while !heard(caller).iter().any(|heard| heard.complete && heard.text == sentence) {
-        ensure!(
-            Instant::now() < until,
-            "the caller did not hear {sentence:?} but {:?}; {:?}",
-            heard(caller),
-            caller.timeline()
-        );
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    Ok(())
+    let said = |pcm: &[i16]| {
+        let heard = voice::decode(pcm, SAMPLE_RATE);
+        heard.iter().any(|heard| heard.complete && heard.text == sentence)
+    };
+    caller.heard_until(SOON, said).await.with_context(|| {
+        format!("{sentence:?} was not heard, but {:?}", heard(caller))
+    })
 }
 
 /// Says a sentence to the agent, in a voice whose words the model understands.

@@ -48,7 +48,7 @@ async fn a_slow_backend_is_not_waited_for_longer_than_its_deadline() -> anyhow::
     bed.product.project_until("harbour", SOON, |project| project.version > 1).await?;
     for reply in [Reply::Hang, Reply::HangInBody, Reply::after(SOON, Reply::failing())] {
         let reason = reason_of_fallback(&bed, reply).await?;
-        assert!(reason.contains("300 ms"), "{reason:?}");
+        assert!(reason.contains("within the deadline"), "{reason:?}");
     }
     Ok(())
 }

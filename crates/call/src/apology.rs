@@ -34,7 +34,11 @@ fn wav_data(wav: &[u8]) -> &[u8] {
 fn mu_law(byte: u8) -> i16 {
     let bits = !byte;
     let magnitude = ((i16::from(bits & 0x0f) << 3) + 0x84) << ((bits & 0x70) >> 4);
-    if bits & 0x80 == 0 { magnitude - 0x84 } else { 0x84 - magnitude }
+    if bits & 0x80 == 0 {
+        magnitude - 0x84
+    } else {
+        0x84 - magnitude
+    }
 }
 
 /// Linear interpolation: the images it leaves above 4 kHz are cut off again by
@@ -67,7 +71,10 @@ mod tests {
 
     #[test]
     fn mu_law_is_expanded_as_g711_says() {
-        assert_eq!([mu_law(0xff), mu_law(0x80), mu_law(0x00)], [0, 32_124, -32_124]);
+        assert_eq!(
+            [mu_law(0xff), mu_law(0x80), mu_law(0x00)],
+            [0, 32_124, -32_124]
+        );
     }
 
     #[test]

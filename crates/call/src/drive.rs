@@ -40,7 +40,10 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 enum Done {
     Input(Input),
     Joined(Box<Room>, UnboundedReceiver<RoomEvent>),
-    Model { generation: u64, result: Result<Box<Session>, Input> },
+    Model {
+        generation: u64,
+        result: Result<Box<Session>, Input>,
+    },
 }
 
 /// One call under way.
@@ -132,11 +135,16 @@ impl Drive {
                 Some(Input::Joined)
             }
             Done::Model { generation, .. } if generation != self.model_generation => None,
-            Done::Model { result: Ok(session), .. } => {
+            Done::Model {
+                result: Ok(session),
+                ..
+            } => {
                 self.model = Some(*session);
                 Some(Input::ModelConnected)
             }
-            Done::Model { result: Err(input), .. } => Some(input),
+            Done::Model {
+                result: Err(input), ..
+            } => Some(input),
         }
     }
 
@@ -224,6 +232,7 @@ impl Drive {
         self.drop_model();
         let generation = self.model_generation;
         let endpoint = self.endpoint();
+        let services = self.services.clone();
         let attempt = async move {
             let Some(endpoint) = endpoint else {
                 return Err(Input::ModelUnreachable {
@@ -234,18 +243,28 @@ impl Drive {
                 });
             };
             tokio::time::sleep(pause).await;
-            Session::connect(&endpoint, &model).await.map(Box::new).map_err(|error| {
-                Input::ModelUnreachable {
+            services
+                .models
+                .connect(&endpoint, &model)
+                .await
+                .map(Box::new)
+                .map_err(|error| Input::ModelUnreachable {
                     retry: match error.recovery() {
                         Recovery::Reconnect | Recovery::Later => Retry::Useful,
                         Recovery::Person => Retry::Useless,
                     },
                     reason: chain(&error),
-                }
-            })
+                })
         };
-        self.pending
-            .push(async move { Done::Model { generation, result: attempt.await } }.boxed());
+        self.pending.push(
+            async move {
+                Done::Model {
+                    generation,
+                    result: attempt.await,
+                }
+            }
+            .boxed(),
+        );
     }
 
     /// The tenant's model, or what the process has for tenants without their own.
@@ -254,8 +273,14 @@ impl Drive {
         let default = &self.services.default_provider;
         Some(Endpoint {
             kind: provider.kind,
-            base_url: provider.base_url.clone().unwrap_or_else(|| default.base_url.clone()),
-            api_key: provider.api_key.clone().or_else(|| default.api_key.clone())?,
+            base_url: provider
+                .base_url
+                .clone()
+                .unwrap_or_else(|| default.base_url.clone()),
+            api_key: provider
+                .api_key
+                .clone()
+                .or_else(|| default.api_key.clone())?,
         })
     }
 
@@ -284,10 +309,15 @@ impl Drive {
         self.pending.push(
             async move {
                 let track = LocalAudioTrack::create_audio_track("agent", source);
-                let options =
-                    TrackPublishOptions { source: TrackSource::Microphone, ..Default::default() };
+                let options = TrackPublishOptions {
+                    source: TrackSource::Microphone,
+                    ..Default::default()
+                };
                 Done::Input(
-                    match participant.publish_track(LocalTrack::Audio(track), options).await {
+                    match participant
+                        .publish_track(LocalTrack::Audio(track), options)
+                        .await
+                    {
                         Ok(_) => Input::Published,
                         Err(error) => Input::PublishFailed(chain(&error)),
                     },

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use trunkline_callconfig::Lookup;
 use trunkline_domain as domain;
+use trunkline_realtime::Connector;
 use url::Url;
 
 pub use assignment::{Assignment, JobReporter, JobStatus};
@@ -30,6 +31,7 @@ pub use assignment::{Assignment, JobReporter, JobStatus};
 /// What the calls of a process share.
 pub struct Services {
     lookup: Lookup,
+    models: Connector,
     default_provider: DefaultProvider,
     rooms: room_api::RoomApi,
 }
@@ -45,8 +47,13 @@ pub struct DefaultProvider {
 
 impl Services {
     /// Shared by all calls.
-    pub fn new(lookup: Lookup, default_provider: DefaultProvider) -> Self {
-        Self { lookup, default_provider, rooms: room_api::RoomApi::default() }
+    pub fn new(lookup: Lookup, models: Connector, default_provider: DefaultProvider) -> Self {
+        Self {
+            lookup,
+            models,
+            default_provider,
+            rooms: room_api::RoomApi::default(),
+        }
     }
 }
 
@@ -66,7 +73,9 @@ pub async fn run(
         job = %assignment.job_id,
     );
     async move {
-        let record = drive::Drive::new(services, tenant.clone(), assignment, jobs).run(stop).await;
+        let record = drive::Drive::new(services, tenant.clone(), assignment, jobs)
+            .run(stop)
+            .await;
         metrics::counter!(
             "trunkline_calls_total",
             "tenant" => tenant.slug.to_string(),

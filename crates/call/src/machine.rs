@@ -14,10 +14,14 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use domain::{CallConfig, CallOutcome, CallStatus, CallTimes, ConfigSource, SipParticipant, Tenant};
+use domain::{
+    CallConfig, CallOutcome, CallStatus, CallTimes, ConfigSource, SipParticipant, Tenant,
+};
 use trunkline_callconfig::Resolved;
 use trunkline_domain as domain;
-use trunkline_realtime::{Command, Event, ItemId, ResponseId, ResponseStatus, SessionConfig};
+use trunkline_realtime::{
+    Command, Event, ItemId, Purpose, ResponseId, ResponseStatus, SessionConfig,
+};
 
 use crate::assignment::JobStatus;
 use crate::chain::chain;
@@ -57,7 +61,10 @@ pub(crate) enum Input {
     RoomLost(String),
     Configured(Resolved),
     ModelConnected,
-    ModelUnreachable { reason: String, retry: Retry },
+    ModelUnreachable {
+        reason: String,
+        retry: Retry,
+    },
     Model(Event),
     Published,
     PublishFailed(String),
@@ -86,23 +93,34 @@ pub(crate) enum Retry {
 #[derive(Debug)]
 pub(crate) enum Effect {
     /// Ask the backend, until this instant at most.
-    Lookup { sip: SipParticipant, deadline: Instant },
+    Lookup {
+        sip: SipParticipant,
+        deadline: Instant,
+    },
     /// Open a socket to this model, after a pause, dropping the present one.
-    ConnectModel { model: String, pause: Duration },
+    ConnectModel {
+        model: String,
+        pause: Duration,
+    },
     ToModel(Command),
     DropModel,
     /// Publish our track: this answers the phone.
     Publish,
     /// Let sound out.
     OpenPlayout,
-    Play { item: ItemId, pcm: Vec<i16> },
+    Play {
+        item: ItemId,
+        pcm: Vec<i16>,
+    },
     ItemComplete(ItemId),
     /// Stop the sound and answer with [`Input::Cut`].
     Interrupt,
     PlayApology,
     Report(JobStatus),
     /// Remove the phone side from the room: BYE, or a refusal while it rings.
-    RemoveCaller { identity: String },
+    RemoveCaller {
+        identity: String,
+    },
     /// The call is over: leave the room, and delete it.
     Leave,
 }
@@ -204,7 +222,9 @@ impl CallMachine {
             end_deadline: None,
             effects: VecDeque::new(),
         };
-        machine.effects.push_back(Effect::Report(JobStatus::Running));
+        machine
+            .effects
+            .push_back(Effect::Report(JobStatus::Running));
         // The backend rarely names another model than the tenant's default, so
         // the socket is opened before its answer is there.
         machine.connect_model(default_model, Duration::ZERO);
@@ -288,8 +308,14 @@ impl CallMachine {
         self.caller_deadline = None;
         let status = sip.status;
         self.answer_deadline = Some(now + self.answer_within);
-        let lookup = self.answer_within.saturating_sub(MODEL_SHARE).max(LEAST_LOOKUP);
-        self.effects.push_back(Effect::Lookup { sip: sip.clone(), deadline: now + lookup });
+        let lookup = self
+            .answer_within
+            .saturating_sub(MODEL_SHARE)
+            .max(LEAST_LOOKUP);
+        self.effects.push_back(Effect::Lookup {
+            sip: sip.clone(),
+            deadline: now + lookup,
+        });
         self.caller = Some(sip);
         self.on_status(now, status);
     }
@@ -367,11 +393,14 @@ impl CallMachine {
     fn connect_model(&mut self, model: String, pause: Duration) {
         self.model_attempts += 1;
         self.model = Model::Connecting(model.clone());
-        self.effects.push_back(Effect::ConnectModel { model, pause });
+        self.effects
+            .push_back(Effect::ConnectModel { model, pause });
     }
 
     fn on_model_connected(&mut self) {
-        let Model::Connecting(model) = &self.model else { return };
+        let Model::Connecting(model) = &self.model else {
+            return;
+        };
         self.model = Model::Connected(model.clone());
         self.detail = None;
         if self.config.is_some() {
@@ -382,12 +411,15 @@ impl CallMachine {
     fn configure_model(&mut self) {
         let Some(config) = &self.config else { return };
         self.model = Model::Configuring;
-        self.effects
-            .push_back(Effect::ToModel(Command::Configure(SessionConfig::for_call(config))));
+        self.effects.push_back(Effect::ToModel(Command::Configure(
+            SessionConfig::for_call(config),
+        )));
     }
 
     fn on_unreachable(&mut self, now: Instant, reason: String, retry: Retry) {
-        let Model::Connecting(model) = self.model.clone() else { return };
+        let Model::Connecting(model) = self.model.clone() else {
+            return;
+        };
         self.detail = Some(reason);
         if self.config.is_none() {
             // The early socket was a head start only: the configuration may name
@@ -416,7 +448,11 @@ impl CallMachine {
                     self.reply_deadline = Some(now + REPLY_WAIT);
                 }
             }
-            Event::Audio { response, item, pcm } => self.on_audio(now, response, item, pcm),
+            Event::Audio {
+                response,
+                item,
+                pcm,
+            } => self.on_audio(now, response, item, pcm),
             Event::Refused(error) => {
                 self.detail = Some(error.to_string());
                 self.lose_model(now);
@@ -432,6 +468,18 @@ impl CallMachine {
                     self.lose_model(now);
                 }
             }
+            Event::NotStarted {
+                purpose: Purpose::Greeting,
+                error,
+            } => {
+                self.detail = Some(error.to_string());
+                self.lose_model(now);
+            }
+            // The caller's turn is still owed an answer: the reply deadline sees to it.
+            Event::NotStarted {
+                purpose: Purpose::Turn,
+                ..
+            } => {}
             Event::ResponseStarted { .. }
             | Event::AgentTranscript { .. }
             | Event::CallerTranscript { .. }
@@ -445,12 +493,16 @@ impl CallMachine {
         }
         self.model = Model::Ready;
         self.times.model_ready = Some(now - self.started);
-        let text = self.config.as_ref().map_or("", |config| &config.start_message);
+        let text = self
+            .config
+            .as_ref()
+            .map_or("", |config| &config.start_message);
         if text.is_empty() {
             self.answer(now);
         } else {
             let text = text.to_owned();
-            self.effects.push_back(Effect::ToModel(Command::Greet { text }));
+            self.effects
+                .push_back(Effect::ToModel(Command::Greet { text }));
         }
     }
 
@@ -493,7 +545,8 @@ impl CallMachine {
             self.interruptions += 1;
         }
         for Cut { item, heard } in cuts {
-            self.effects.push_back(Effect::ToModel(Command::Truncate { item, heard }));
+            self.effects
+                .push_back(Effect::ToModel(Command::Truncate { item, heard }));
         }
     }
 
@@ -521,7 +574,10 @@ impl CallMachine {
     fn talk(&mut self, now: Instant) {
         self.phase = Phase::Talking;
         self.open_playout(now);
-        let greets = self.config.as_ref().is_some_and(|config| !config.start_message.is_empty());
+        let greets = self
+            .config
+            .as_ref()
+            .is_some_and(|config| !config.start_message.is_empty());
         if greets && !self.sounding {
             self.reply_deadline = Some(now + REPLY_WAIT);
         }
@@ -579,6 +635,7 @@ impl CallMachine {
             self.give_up(now, CallOutcome::NoCaller, detail);
         } else if due(self.active_deadline) {
             // Better heard by nobody than silent to somebody.
+            self.active_deadline = None;
             self.on_status(now, CallStatus::Active);
         } else if due(self.reply_deadline) {
             self.detail = Some("the model did not speak when it was its turn".to_owned());
@@ -587,7 +644,8 @@ impl CallMachine {
             if self.model == Model::Ready {
                 self.answer(now);
             } else {
-                self.detail.get_or_insert_with(|| "the model was not ready in time".to_owned());
+                self.detail
+                    .get_or_insert_with(|| "the model was not ready in time".to_owned());
                 self.lose_model(now);
             }
         }
@@ -624,7 +682,9 @@ impl CallMachine {
         self.effects.push_back(Effect::DropModel);
         match &self.caller {
             Some(sip) => {
-                self.effects.push_back(Effect::RemoveCaller { identity: sip.identity.clone() });
+                self.effects.push_back(Effect::RemoveCaller {
+                    identity: sip.identity.clone(),
+                });
             }
             None => self.leave(now),
         }
@@ -639,7 +699,9 @@ impl CallMachine {
 
     /// What the record says of the course of the call.
     pub(crate) fn summary(self) -> Summary {
-        let model = self.config.map_or(self.default_model, |config| config.model);
+        let model = self
+            .config
+            .map_or(self.default_model, |config| config.model);
         Summary {
             config_source: self.config_source,
             fallback_reason: self.fallback_reason,

@@ -65,7 +65,11 @@ impl PlayoutQueue {
         let room = MAX_QUEUED_SAMPLES - self.waiting_samples;
         let taken = &pcm[..pcm.len().min(room)];
         self.waiting_samples += taken.len();
-        match self.utterances.iter_mut().find(|u| u.voice == *voice && !u.complete) {
+        match self
+            .utterances
+            .iter_mut()
+            .find(|u| u.voice == *voice && !u.complete)
+        {
             Some(utterance) => utterance.waiting.extend(taken),
             None => self.utterances.push_back(Utterance {
                 voice: voice.clone(),
@@ -132,7 +136,10 @@ impl PlayoutQueue {
             if let Voice::Model(item) = utterance.voice
                 && !whole
             {
-                cuts.push(Cut { item, heard: duration(utterance.handed_samples - back) });
+                cuts.push(Cut {
+                    item,
+                    heard: duration(utterance.handed_samples - back),
+                });
             }
         }
         cuts.reverse();
@@ -144,12 +151,16 @@ impl PlayoutQueue {
     /// When the last sound will have been heard: `None` while more is to come or
     /// waits, the past when it was heard already.
     pub(crate) fn drained_at(&self, now: Instant) -> Option<Instant> {
-        let more = self.utterances.iter().any(|u| !u.complete || !u.waiting.is_empty());
+        let more = self
+            .utterances
+            .iter()
+            .any(|u| !u.complete || !u.waiting.is_empty());
         (!more).then(|| self.handed_until.unwrap_or(now))
     }
 
     fn ahead(&self, now: Instant) -> Duration {
-        self.handed_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
+        self.handed_until
+            .map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
     }
 
     /// What was handed over whole is kept as long as something is after it only
@@ -173,7 +184,8 @@ fn duration(samples: usize) -> Duration {
 }
 
 fn samples(duration: Duration) -> usize {
-    usize::try_from(duration.as_micros() * u128::from(SAMPLE_RATE) / 1_000_000).unwrap_or(usize::MAX)
+    usize::try_from(duration.as_micros() * u128::from(SAMPLE_RATE) / 1_000_000)
+        .unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
@@ -215,7 +227,13 @@ mod tests {
         }
         // … and 30 ms later the caller breaks in.
         let cuts = queue.cut(now + ms(30));
-        assert_eq!(cuts, [Cut { item: ItemId::from("a"), heard: ms(30) }]);
+        assert_eq!(
+            cuts,
+            [Cut {
+                item: ItemId::from("a"),
+                heard: ms(30)
+            }]
+        );
         assert_eq!(queue.next_frame(now + ms(40)), None);
     }
 
@@ -243,8 +261,20 @@ mod tests {
             queue.next_frame(now + FRAME * i).unwrap();
         }
         let cuts = queue.cut(now + ms(50));
-        assert_eq!(cuts[0], Cut { item: ItemId::from("a"), heard: ms(50) });
-        assert_eq!(cuts[1], Cut { item: ItemId::from("b"), heard: ms(0) });
+        assert_eq!(
+            cuts[0],
+            Cut {
+                item: ItemId::from("a"),
+                heard: ms(50)
+            }
+        );
+        assert_eq!(
+            cuts[1],
+            Cut {
+                item: ItemId::from("b"),
+                heard: ms(0)
+            }
+        );
     }
 
     #[test]
@@ -294,7 +324,7 @@ mod tests {
             now += ms(wait_ms);
             let total: Duration = queue.cut(now).iter().map(|c| c.heard).sum();
             prop_assert!(total <= now - start + ms(1));
-            prop_assert!(total <= given.iter().sum());
+            prop_assert!(total <= given.iter().sum::<Duration>());
             prop_assert_eq!(queue.waiting_samples, 0);
         }
     }

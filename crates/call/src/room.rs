@@ -28,11 +28,16 @@ pub(crate) enum Reading {
 impl RoomReader {
     pub(crate) fn read(&mut self, event: RoomEvent) -> Option<Reading> {
         match event {
-            RoomEvent::Connected { participants_with_tracks } => participants_with_tracks
+            RoomEvent::Connected {
+                participants_with_tracks,
+            } => participants_with_tracks
                 .into_iter()
                 .find_map(|(participant, _)| self.on_participant(&participant)),
             RoomEvent::ParticipantConnected(participant) => self.on_participant(&participant),
-            RoomEvent::ParticipantAttributesChanged { participant, changed_attributes } => {
+            RoomEvent::ParticipantAttributesChanged {
+                participant,
+                changed_attributes,
+            } => {
                 let status = changed_attributes.get(CALL_STATUS)?;
                 self.is_caller(&participant.identity())
                     .then(|| Reading::Input(Input::Status(CallStatus::parse(status))))
@@ -40,15 +45,17 @@ impl RoomReader {
             RoomEvent::ParticipantDisconnected(participant) => self
                 .is_caller(&participant.identity())
                 .then_some(Reading::Input(Input::CallerLeft)),
-            RoomEvent::TrackSubscribed { track: RemoteTrack::Audio(track), participant, .. } => {
-                self.is_caller(&participant.identity()).then(|| {
-                    let rate = SAMPLE_RATE.cast_signed();
-                    Reading::CallerAudio(NativeAudioStream::new(track.rtc_track(), rate, 1))
-                })
-            }
-            RoomEvent::Disconnected { reason } => {
-                Some(Reading::Input(Input::RoomLost(format!("disconnected: {reason:?}"))))
-            }
+            RoomEvent::TrackSubscribed {
+                track: RemoteTrack::Audio(track),
+                participant,
+                ..
+            } => self.is_caller(&participant.identity()).then(|| {
+                let rate = SAMPLE_RATE.cast_signed();
+                Reading::CallerAudio(NativeAudioStream::new(track.rtc_track(), rate, 1))
+            }),
+            RoomEvent::Disconnected { reason } => Some(Reading::Input(Input::RoomLost(format!(
+                "disconnected: {reason:?}"
+            )))),
             _ => None,
         }
     }
@@ -61,7 +68,9 @@ impl RoomReader {
         let attributes = participant.attributes();
         let sip = SipParticipant::from_attributes(
             identity.as_str(),
-            attributes.iter().map(|(key, value)| (key.as_str(), value.as_str())),
+            attributes
+                .iter()
+                .map(|(key, value)| (key.as_str(), value.as_str())),
         );
         self.caller = Some(identity);
         Some(Reading::Input(Input::Caller(sip)))

@@ -37,8 +37,9 @@ impl RoomApi {
                 );
                 // Failover to other regions is for LiveKit Cloud; its look-up
                 // would take longer than a caller waits in silence.
-                let client =
-                    client.with_failover(false).with_request_timeout(REQUEST_TIMEOUT);
+                let client = client
+                    .with_failover(false)
+                    .with_request_timeout(REQUEST_TIMEOUT);
                 let client = Arc::new(client);
                 clients.insert(tenant.id, (tenant.version, client.clone()));
                 client

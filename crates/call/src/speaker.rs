@@ -47,8 +47,12 @@ struct Shared {
 
 impl Speaker {
     pub(crate) fn new() -> Self {
-        let source =
-            NativeAudioSource::new(AudioSourceOptions::default(), SAMPLE_RATE, 1, TRACK_BUFFER_MS);
+        let source = NativeAudioSource::new(
+            AudioSourceOptions::default(),
+            SAMPLE_RATE,
+            1,
+            TRACK_BUFFER_MS,
+        );
         let shared = Arc::new(Shared {
             queue: Mutex::new(PlayoutQueue::default()),
             changed: Notify::new(),
@@ -57,7 +61,11 @@ impl Speaker {
         let (sender, events) = mpsc::channel(EVENT_QUEUE);
         let mut task = JoinSet::new();
         task.spawn(hand_over(shared.clone(), sender));
-        Self { shared, events, _task: task }
+        Self {
+            shared,
+            events,
+            _task: task,
+        }
     }
 
     /// The source of the track to publish.

@@ -48,7 +48,8 @@ pub enum CallOutcome {
     ModelFailed,
     /// The room could not be joined.
     JoinFailed,
-    /// The process was told to stop and the grace period was over.
+    /// We were told to end it: its job was terminated, or the process's grace
+    /// period was over.
     Cut,
     /// A fault of ours ended the call.
     Crashed,
@@ -73,10 +74,13 @@ impl CallOutcome {
     /// Whether LiveKit is told that the job succeeded.
     pub fn is_success(self) -> bool {
         match self {
-            Self::CallerHungUp | Self::CallerGaveUp | Self::AgentHungUp | Self::RoomClosed => true,
-            Self::NoCaller | Self::ModelFailed | Self::JoinFailed | Self::Cut | Self::Crashed => {
-                false
-            }
+            // An order to end a call was carried out: nothing went wrong.
+            Self::CallerHungUp
+            | Self::CallerGaveUp
+            | Self::AgentHungUp
+            | Self::RoomClosed
+            | Self::Cut => true,
+            Self::NoCaller | Self::ModelFailed | Self::JoinFailed | Self::Crashed => false,
         }
     }
 }

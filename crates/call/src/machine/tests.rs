@@ -59,7 +59,11 @@ fn audio(response: &str) -> Event {
 }
 
 fn done(response: &str, status: ResponseStatus) -> Event {
-    Event::ResponseDone { id: ResponseId::from(response), status, usage: Usage::default() }
+    Event::ResponseDone {
+        id: ResponseId::from(response),
+        status,
+        usage: Usage::default(),
+    }
 }
 
 fn speech_started() -> Event {
@@ -80,7 +84,11 @@ struct Call {
 impl Call {
     fn new() -> Self {
         let now = Instant::now();
-        let mut call = Self { machine: CallMachine::new(now, &tenant()), now, played: vec![] };
+        let mut call = Self {
+            machine: CallMachine::new(now, &tenant()),
+            now,
+            played: vec![],
+        };
         assert_eq!(call.effects(), ["report Running", "connect gpt-realtime"]);
         call
     }
@@ -158,13 +166,22 @@ impl Call {
 fn the_phone_is_answered_when_the_greeting_begins_to_arrive() {
     let mut call = Call::new();
     assert!(call.step(Input::Joined).is_empty());
-    assert_eq!(call.step(Input::Caller(sip(CallStatus::Ringing))), ["lookup"]);
+    assert_eq!(
+        call.step(Input::Caller(sip(CallStatus::Ringing))),
+        ["lookup"]
+    );
     assert!(call.step(Input::ModelConnected).is_empty());
-    assert_eq!(call.step(Input::Configured(resolved("Hi.", "gpt-realtime"))), ["configure"]);
+    assert_eq!(
+        call.step(Input::Configured(resolved("Hi.", "gpt-realtime"))),
+        ["configure"]
+    );
     assert_eq!(call.model(Event::Ready { dropped: vec![] }), ["greet Hi."]);
     assert_eq!(call.model(audio("r")), ["play", "publish"]);
     assert_eq!(call.model(audio("r")), ["play"]);
-    assert!(call.step(Input::Published).is_empty(), "nothing sounds before active");
+    assert!(
+        call.step(Input::Published).is_empty(),
+        "nothing sounds before active"
+    );
     assert_eq!(call.step(Input::Status(CallStatus::Active)), ["open"]);
 }
 
@@ -172,7 +189,10 @@ fn the_phone_is_answered_when_the_greeting_begins_to_arrive() {
 fn another_model_than_the_default_gets_a_socket_of_its_own() {
     let mut call = Call::ringing();
     call.step(Input::ModelConnected);
-    assert_eq!(call.step(Input::Configured(resolved("Hi.", "other"))), ["connect other"]);
+    assert_eq!(
+        call.step(Input::Configured(resolved("Hi.", "other"))),
+        ["connect other"]
+    );
     assert_eq!(call.step(Input::ModelConnected), ["configure"]);
 }
 
@@ -213,9 +233,15 @@ fn a_bridge_that_never_says_active_is_spoken_to_all_the_same() {
 fn speech_breaks_in_truncates_at_what_was_heard_and_mutes_the_rest() {
     let mut call = Call::talking();
     assert_eq!(call.model(speech_started()), ["interrupt"]);
-    let cut = Cut { item: ItemId::from("item"), heard: Duration::from_millis(120) };
+    let cut = Cut {
+        item: ItemId::from("item"),
+        heard: Duration::from_millis(120),
+    };
     assert_eq!(call.step(Input::Cut(vec![cut])), ["truncate 120"]);
-    assert!(call.model(audio("greeting")).is_empty(), "late audio of the broken response");
+    assert!(
+        call.model(audio("greeting")).is_empty(),
+        "late audio of the broken response"
+    );
     call.model(done("greeting", ResponseStatus::Cancelled));
     call.model(speech_stopped());
     assert_eq!(call.model(audio("answer")), ["play"]);
@@ -249,7 +275,10 @@ fn a_phone_side_that_does_not_go_does_not_hold_us() {
 fn told_to_stop_we_finish_the_sentence_and_send_the_caller_away() {
     let mut call = Call::talking();
     assert!(call.step(Input::Stop).is_empty());
-    assert_eq!(call.step(Input::PlayoutDrained), ["report Success", "drop model", "bye"]);
+    assert_eq!(
+        call.step(Input::PlayoutDrained),
+        ["report Success", "drop model", "bye"]
+    );
     assert_eq!(call.step(Input::CallerLeft), ["leave"]);
     assert_eq!(call.outcome(), CallOutcome::Cut);
 }
@@ -257,24 +286,38 @@ fn told_to_stop_we_finish_the_sentence_and_send_the_caller_away() {
 #[test]
 fn told_to_stop_while_it_rings_we_refuse_the_call() {
     let mut call = Call::ringing();
-    assert_eq!(call.step(Input::Stop), ["report Success", "drop model", "bye"]);
+    assert_eq!(
+        call.step(Input::Stop),
+        ["report Success", "drop model", "bye"]
+    );
 }
 
 #[test]
 fn a_model_that_cannot_be_reached_is_tried_again_then_the_caller_hears_the_apology() {
     let mut call = Call::ringing();
-    let unreachable =
-        || Input::ModelUnreachable { reason: "refused".into(), retry: Retry::Useful };
-    assert!(call.step(unreachable()).is_empty(), "the early socket is a head start only");
+    let unreachable = || Input::ModelUnreachable {
+        reason: "refused".into(),
+        retry: Retry::Useful,
+    };
+    assert!(
+        call.step(unreachable()).is_empty(),
+        "the early socket is a head start only"
+    );
     let configured = Input::Configured(resolved("Hi.", "gpt-realtime"));
     assert_eq!(call.step(configured), ["connect gpt-realtime"]);
     assert_eq!(call.step(unreachable()), ["connect gpt-realtime"]);
     assert_eq!(call.step(unreachable()), ["connect gpt-realtime"]);
-    assert_eq!(call.step(unreachable()), ["drop model", "interrupt", "apology", "publish"]);
+    assert_eq!(
+        call.step(unreachable()),
+        ["drop model", "interrupt", "apology", "publish"]
+    );
     assert!(call.step(Input::Published).is_empty());
     assert_eq!(call.step(Input::Status(CallStatus::Active)), ["open"]);
     let ended = call.step(Input::PlayoutDrained);
-    assert_eq!(ended, ["report Failed(\"model_failed\")", "drop model", "bye"]);
+    assert_eq!(
+        ended,
+        ["report Failed(\"model_failed\")", "drop model", "bye"]
+    );
     assert_eq!(call.step(Input::CallerLeft), ["leave"]);
     assert_eq!(call.outcome(), CallOutcome::ModelFailed);
 }
@@ -283,7 +326,10 @@ fn a_model_that_cannot_be_reached_is_tried_again_then_the_caller_hears_the_apolo
 fn a_refused_key_is_not_tried_again() {
     let mut call = Call::ringing();
     call.step(Input::Configured(resolved("Hi.", "gpt-realtime")));
-    let refused = Input::ModelUnreachable { reason: "401".into(), retry: Retry::Useless };
+    let refused = Input::ModelUnreachable {
+        reason: "401".into(),
+        retry: Retry::Useless,
+    };
     assert!(call.step(refused).contains(&"apology".to_owned()));
 }
 
@@ -293,10 +339,17 @@ fn the_answer_deadline_ends_the_ringing_with_what_is_ready() {
     call.step(Input::ModelConnected);
     call.step(Input::Configured(resolved("Hi.", "gpt-realtime")));
     call.model(Event::Ready { dropped: vec![] });
-    assert_eq!(call.wait(), ["publish"], "the model is ready, its first sound is late");
+    assert_eq!(
+        call.wait(),
+        ["publish"],
+        "the model is ready, its first sound is late"
+    );
 
     let mut call = Call::ringing();
-    assert_eq!(call.wait(), ["drop model", "interrupt", "apology", "publish"]);
+    assert_eq!(
+        call.wait(),
+        ["drop model", "interrupt", "apology", "publish"]
+    );
 }
 
 #[test]
@@ -321,7 +374,10 @@ fn a_model_lost_in_mid_call_leads_to_the_apology() {
 fn a_room_without_a_phone_side_is_left() {
     let mut call = Call::new();
     call.step(Input::Joined);
-    assert_eq!(call.wait(), ["report Failed(\"no_caller\")", "drop model", "leave"]);
+    assert_eq!(
+        call.wait(),
+        ["report Failed(\"no_caller\")", "drop model", "leave"]
+    );
     assert_eq!(call.outcome(), CallOutcome::NoCaller);
 }
 
@@ -342,7 +398,10 @@ fn the_reason_for_a_fallback_is_in_the_record() {
     call.step(Input::Configured(fallback));
     let summary = call.machine.summary();
     assert_eq!(summary.config_source, Some(ConfigSource::TenantDefault));
-    assert_eq!(summary.fallback_reason, Some(FallbackReason::Timeout.to_string()));
+    assert_eq!(
+        summary.fallback_reason,
+        Some(FallbackReason::Timeout.to_string())
+    );
 }
 
 fn any_input() -> impl Strategy<Value = Input> {
@@ -367,8 +426,12 @@ fn any_input() -> impl Strategy<Value = Input> {
         prop_oneof![Just(""), Just("Hi.")]
             .prop_map(|text| Input::Configured(resolved(text, "gpt-realtime"))),
         Just(()).prop_map(|()| Input::ModelConnected),
-        prop_oneof![Just(Retry::Useful), Just(Retry::Useless)]
-            .prop_map(|retry| Input::ModelUnreachable { reason: "x".into(), retry }),
+        prop_oneof![Just(Retry::Useful), Just(Retry::Useless)].prop_map(|retry| {
+            Input::ModelUnreachable {
+                reason: "x".into(),
+                retry,
+            }
+        }),
         Just(()).prop_map(|()| Input::Model(Event::Ready { dropped: vec![] })),
         response().prop_map(|r| Input::Model(audio(r))),
         response().prop_map(|r| Input::Model(done(r, ResponseStatus::Completed))),
