@@ -97,7 +97,8 @@ mod tests {
     fn tone(format: Format, hz: f32, ms: usize) -> Vec<i16> {
         (0..format.samples(ms) / format.channels())
             .flat_map(|i| {
-                let value = (i as f32 / format.hz() as f32 * hz * 6.2832).sin() * 8000.0;
+                let value =
+                    (i as f32 / format.hz() as f32 * hz * std::f32::consts::TAU).sin() * 8000.0;
                 vec![value as i16; format.channels()]
             })
             .collect()
@@ -120,7 +121,7 @@ mod tests {
             let removed = accelerate(format, &mut pcm, 0, Urgency::Gentle);
             assert_eq!(pcm.len(), length - removed);
             let period = hz as usize / 200 * channels as usize;
-            assert!(removed > 0 && removed % period == 0, "{removed}");
+            assert!(removed > 0 && removed.is_multiple_of(period), "{removed}");
             assert!(largest_jump(&pcm, format.channels()) <= jump + 60);
         }
     }

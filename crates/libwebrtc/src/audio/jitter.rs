@@ -21,10 +21,11 @@ const MAX_PACKETS: usize = 100;
 const MAX_JUMP_PACKETS: i64 = 1500;
 const MAX_JUMP_TICKS: i64 = 30_000 * TICKS_PER_MS;
 
-/// A hole longer than this is jumped over: concealment has faded by then.
+/// A hole longer than this is jumped over: libopus' concealment of speech is down by 50 dB.
 const MAX_CONCEALED_HOLE: i64 = 120 * TICKS_PER_MS;
 
-/// How long the last sound is stretched while nothing comes. libopus fades out in some 100 ms.
+/// How long the last sound is stretched while nothing comes. libopus' concealment of speech is
+/// down by 39 dB then.
 const MAX_STRETCH: i64 = 100 * TICKS_PER_MS;
 
 /// The same after a packet that announced silence: the sender comes back every 400 ms, and until

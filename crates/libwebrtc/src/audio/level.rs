@@ -3,8 +3,8 @@
 /// The level of silence: -127 dBov. Source: RFC 6464, section 3.
 pub(crate) const SILENCE: u8 = 127;
 
-/// Audio at least this loud is marked as voice, in -dBov. Room tone and line noise lie below
-/// -55 dBov, quiet telephone speech at some -45.
+/// Audio at least this loud is marked as voice, in -dBov. A choice: 20 dB below what a quiet
+/// speaker is recorded at, and above dither and line noise. Servers go by the level itself.
 const VOICE_FLOOR: u8 = 55;
 
 /// The level of `samples` in -dBov: 0 is the loudest there is, [`SILENCE`] is silence.

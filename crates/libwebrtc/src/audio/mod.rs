@@ -24,6 +24,6 @@ mod send;
 mod source;
 mod source_queue;
 
-pub(crate) use receive::{ReceiveStats, ReceiveTrack, StreamHandle};
+pub(crate) use receive::{ReceiveTrack, StreamHandle};
 pub(crate) use send::{EncodedFrame, SendPipeline};
 pub(crate) use source::SourceHandle;

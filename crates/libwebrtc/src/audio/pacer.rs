@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use super::format::{CLOCK_HZ, PACKET, PACKET_TICKS};
 
-/// How long audio may be late before its absence counts as silence. Two packets: beyond, the
-/// receiver's concealment has faded anyway.
+/// How long audio may be late before its absence counts as silence. Two packets: a receiver that
+/// has nothing conceals, and libopus' concealment of speech is down by 9 dB by then.
 const PATIENCE: Duration = Duration::from_millis(40);
 
 /// Packets of silence after audio has ended. 100 ms clears libopus' look-ahead and its

@@ -233,7 +233,7 @@ mod tests {
     fn tone(hz: u32, ms: u32) -> AudioFrame<'static> {
         let samples = hz / 1000 * ms;
         let data: Vec<i16> = (0..samples)
-            .map(|i| ((i as f32 / hz as f32 * 440.0 * 6.2832).sin() * 8000.0) as i16)
+            .map(|i| ((i as f32 / hz as f32 * 440.0 * std::f32::consts::TAU).sin() * 8000.0) as i16)
             .collect();
         AudioFrame {
             data: data.into(),

@@ -1,9 +1,6 @@
 //! The application's side of a source: captures, waits for room, wakes those who send.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -116,7 +113,7 @@ impl SourceHandle {
             )));
         }
         let data: &[i16] = &frame.data;
-        if data.len() % num_channels as usize != 0 {
+        if !data.len().is_multiple_of(num_channels as usize) {
             return Err(RtcError::invalid_state(format!(
                 "{} samples are not a whole number for {num_channels} channels",
                 data.len()
@@ -268,6 +265,8 @@ fn now() -> Instant {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn source(hz: u32, channels: u32, queue_ms: u32) -> SourceHandle {
