@@ -7,6 +7,7 @@ use secrecy::SecretString;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Row as _};
 use tokio::sync::OnceCell;
+use tokio::task::JoinSet;
 use trunkline_store::{Keyring, Options, Store, TenantFeed, TenantRow};
 use trunkline_testbed::postgres::Postgres;
 
@@ -126,4 +127,24 @@ pub(crate) async fn reaches(feed: &mut TenantFeed, slugs: &[&str]) {
 
 pub(crate) fn slugs_of(rows: &[TenantRow]) -> Vec<String> {
     rows.iter().map(|row| row.slug.clone()).collect()
+}
+
+/// Something that goes on beside the test, and ends with it.
+pub(crate) struct Beside<T>(JoinSet<T>);
+
+impl<T: Send + 'static> Beside<T> {
+    pub(crate) fn start(work: impl Future<Output = T> + Send + 'static) -> Self {
+        let mut set = JoinSet::new();
+        set.spawn(work);
+        Self(set)
+    }
+
+    /// What came of it, within [`LIMIT`].
+    pub(crate) async fn ended(mut self) -> T {
+        tokio::time::timeout(LIMIT, self.0.join_next())
+            .await
+            .expect("it ends in time")
+            .expect("there is one task")
+            .expect("it does not panic")
+    }
 }

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use trunkline_store::FeedStatus;
 use trunkline_testbed::postgres::Postgres;
 
-use crate::bed::{Bed, LIMIT, NEVER_MS, open, reaches, slugs_of};
+use crate::bed::{Bed, Beside, LIMIT, NEVER_MS, open, reaches, slugs_of};
 
 /// A reconcile that comes at once.
 const SOON_MS: u64 = 50;
@@ -51,10 +51,10 @@ async fn sealing_wakes_nobody() {
     reaches(&mut feed, &["acme"]).await;
     // The next picture is of the next change: had sealing sent a notice, it would
     // have come before.
-    let next = tokio::spawn(async move { feed.next().await });
+    let next = Beside::start(async move { feed.next().await });
     bed.execute("UPDATE tenants SET enabled = enabled").await;
     bed.insert("bolt", "secret").await;
-    let picture = tokio::time::timeout(LIMIT, next).await.unwrap().unwrap();
+    let picture = next.ended().await;
     assert_eq!(slugs_of(&picture.tenants), ["acme", "bolt"]);
 }
 
@@ -106,14 +106,14 @@ async fn the_feed_outlives_a_restart_and_a_crash_of_the_database() {
             server.crash().await.unwrap();
         }
         // Waits through the outage, which it says.
-        let waiting = tokio::spawn(async move {
+        let waiting = Beside::start(async move {
             feed.next().await;
             feed
         });
         let away = status.wait_for(|s| matches!(s, FeedStatus::Away { .. }));
         tokio::time::timeout(LIMIT, away).await.unwrap().unwrap();
         server.start_again().await.unwrap();
-        feed = tokio::time::timeout(LIMIT, waiting).await.unwrap().unwrap();
+        feed = waiting.ended().await;
         assert!(matches!(*status.borrow(), FeedStatus::Connected { .. }));
 
         bed.insert(slug, "secret").await;
@@ -135,7 +135,7 @@ async fn a_feed_that_starts_before_its_database_waits_for_it_and_for_its_tables(
     server.stop().await.unwrap();
     let mut feed = bed.store.feed();
     let mut status = feed.status();
-    let first = tokio::spawn(async move { feed.next().await });
+    let first = Beside::start(async move { feed.next().await });
     let away = status.wait_for(|s| matches!(s, FeedStatus::Away { .. }));
     tokio::time::timeout(LIMIT, away).await.unwrap().unwrap();
 
@@ -149,7 +149,7 @@ async fn a_feed_that_starts_before_its_database_waits_for_it_and_for_its_tables(
         .unwrap();
 
     bed.replica(|_| {}).migrate().await.unwrap();
-    let picture = tokio::time::timeout(LIMIT, first).await.unwrap().unwrap();
+    let picture = first.ended().await;
     assert!(picture.tenants.is_empty());
 }
 
@@ -166,14 +166,14 @@ async fn a_connection_that_dies_in_silence_is_found_out_by_the_reconcile() {
     reaches(&mut feed, &[]).await;
 
     wire.freeze();
-    let waiting = tokio::spawn(async move {
+    let waiting = Beside::start(async move {
         reaches(&mut feed, &["acme"]).await;
     });
     let away = status.wait_for(|s| matches!(s, FeedStatus::Away { .. }));
     tokio::time::timeout(LIMIT, away).await.unwrap().unwrap();
     bed.insert("acme", "secret").await;
     wire.thaw();
-    tokio::time::timeout(LIMIT, waiting).await.unwrap().unwrap();
+    waiting.ended().await;
 }
 
 #[tokio::test]

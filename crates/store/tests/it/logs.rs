@@ -7,7 +7,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use trunkline_store::{FeedStatus, NewTenant, OpenError, RowProblem};
 use trunkline_testbed::postgres::Postgres;
 
-use crate::bed::{Bed, LIMIT, reaches};
+use crate::bed::{Bed, Beside, LIMIT, reaches};
 
 /// Lines as a subscriber writes them, at every level, on this thread: the
 /// runtime of a test has no other.
@@ -93,7 +93,7 @@ async fn an_outage_is_one_line_and_its_end_another() {
     reaches(&mut feed, &[]).await;
 
     server.stop().await.unwrap();
-    let waiting = tokio::spawn(async move { feed.next().await });
+    let waiting = Beside::start(async move { feed.next().await });
     // Several attempts fail.
     for _ in 0..4 {
         let away = status.wait_for(|s| matches!(s, FeedStatus::Away { .. }));
@@ -104,7 +104,7 @@ async fn an_outage_is_one_line_and_its_end_another() {
             .unwrap();
     }
     server.start_again().await.unwrap();
-    tokio::time::timeout(LIMIT, waiting).await.unwrap().unwrap();
+    waiting.ended().await;
 
     assert_eq!(log.count("tenants cannot be read"), 1, "{}", log.text());
     assert_eq!(log.count("the database is back"), 1, "{}", log.text());

@@ -2,7 +2,7 @@
 
 use trunkline_store::{MigrateError, SchemaError, StoreError};
 
-use crate::bed::Bed;
+use crate::bed::{Bed, Beside};
 
 #[tokio::test]
 async fn migrating_twice_changes_nothing_and_keeps_the_rows() {
@@ -19,9 +19,9 @@ async fn replicas_that_migrate_at_once_all_succeed() {
     let replicas: Vec<_> = (0..4).map(|_| bed.replica(|_| {})).collect();
     let tasks = replicas
         .into_iter()
-        .map(|store| tokio::spawn(async move { store.migrate().await }));
+        .map(|store| Beside::start(async move { store.migrate().await }));
     for task in tasks.collect::<Vec<_>>() {
-        task.await.unwrap().unwrap();
+        task.ended().await.unwrap();
     }
     bed.store.check_schema().await.unwrap();
 }

@@ -3,7 +3,7 @@
 use secrecy::ExposeSecret as _;
 use trunkline_store::{Keyring, OpenError, RowProblem, TenantRow, Unopened};
 
-use crate::bed::{Bed, open};
+use crate::bed::{Bed, Beside, open};
 
 const SECRETS: &str = "UPDATE tenants SET
     livekit_api_secret = 'one-s3cr3t', call_config_bearer = 'two-s3cr3t',
@@ -118,11 +118,11 @@ async fn replicas_that_read_a_new_row_at_once_all_hold_its_secret_and_it_is_seal
         let tasks: Vec<_> = (0..4)
             .map(|_| {
                 let (store, slug) = (bed.replica(|_| {}), slug.clone());
-                tokio::spawn(async move { store.tenant(&slug).await.unwrap().unwrap() })
+                Beside::start(async move { store.tenant(&slug).await.unwrap().unwrap() })
             })
             .collect();
         for task in tasks {
-            let row = task.await.unwrap();
+            let row = task.ended().await;
             assert_eq!(secrets(&row)[0].as_deref(), Some("shared-secret"));
             assert_eq!(row.version.0, version);
         }
