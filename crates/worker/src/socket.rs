@@ -174,7 +174,7 @@ fn refusal(answer: &response::Response<Option<Vec<u8>>>) -> ConnectError {
     let code = answer.status();
     let status = code.as_u16();
     let text = String::from_utf8_lossy(answer.body().as_deref().unwrap_or_default());
-    let text: String = text
+    let text: String = without_token(&text)
         .trim()
         .chars()
         .filter(|c| !c.is_control())
@@ -193,6 +193,22 @@ fn refusal(answer: &response::Response<Option<Vec<u8>>>) -> ConnectError {
         code if code.is_server_error() => ConnectError::Unavailable { status, answer },
         _ => ConnectError::NotLiveKit { status, answer },
     }
+}
+
+/// The server repeats the token that it refuses. Every JWT begins with `{"` in
+/// base64, and holds neither blanks nor commas.
+fn without_token(text: &str) -> String {
+    const BEGIN: &str = "eyJ";
+    const SHOWN: &str = "(our token)";
+    let mut kept = String::new();
+    let mut rest = text;
+    while let Some((before, token)) = rest.split_once(BEGIN) {
+        kept.push_str(before);
+        kept.push_str(SHOWN);
+        let in_token = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '=');
+        rest = token.trim_start_matches(in_token);
+    }
+    kept + rest
 }
 
 /// `<base>/agent`, as a WebSocket.
@@ -275,6 +291,21 @@ mod tests {
             .verify(token)
             .unwrap();
         assert!(claims.video.agent && !claims.video.room_join);
+    }
+
+    #[test]
+    fn a_token_that_the_server_repeats_is_not_passed_on() {
+        let response = response::Builder::new()
+            .status(401)
+            .body(Some(
+                b"invalid token: eyJ0eXAi.eyJleHAi.DfJE-_Ux, error: wrong key".to_vec(),
+            ))
+            .unwrap();
+        let text = refusal(&response).to_string();
+        assert!(
+            text.contains("(invalid token: (our token), error: wrong key)"),
+            "{text}"
+        );
     }
 
     #[test]
