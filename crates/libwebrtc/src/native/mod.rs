@@ -1,5 +1,6 @@
 //! What exists on native platforms only.
 
+pub mod apm;
 pub(crate) mod device_state;
 pub mod frame_cryptor;
 pub mod packet_trailer;

@@ -20,7 +20,10 @@ const MAX_QUEUED: usize = 16 * 1024 * 1024;
 
 /// Largest message that is taken: what a peer that says nothing else accepts. Source: RFC 8841,
 /// section 6. The SDK cuts its streams into 15 kB.
-pub(super) const MAX_MESSAGE: usize = 64 * 1024;
+const MAX_SENT: usize = 64 * 1024;
+
+/// Largest message that can be received, in bytes: what the transport puts together.
+pub(super) const MAX_RECEIVED: u32 = 256 * 1024;
 
 /// A data channel. Its queue has its own lock so that sending never waits for the network.
 pub(crate) struct ChannelCore {
@@ -121,7 +124,7 @@ impl ChannelCore {
             std::str::from_utf8(data)?;
         }
         let mut state = self.state.lock();
-        let fits = state.queued_bytes + data.len() <= MAX_QUEUED && data.len() <= MAX_MESSAGE;
+        let fits = state.queued_bytes + data.len() <= MAX_QUEUED && data.len() <= MAX_SENT;
         if state.state != DataChannelState::Open || !fits {
             return Err(DataChannelError::Send);
         }

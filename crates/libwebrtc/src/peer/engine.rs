@@ -39,6 +39,9 @@ const SCTP_BUFFER: usize = 256 * 1024;
 /// str0m's default is 3 s, which makes one lost packet look like an outage of 6 s.
 const MAX_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
+/// Most candidates of the peer at a time. Each is checked from each of our addresses.
+const MAX_REMOTE_CANDIDATES: usize = 64;
+
 /// The header extensions understood, by URI.
 const EXTENSIONS: [(&str, Extension); 3] = [
     (
@@ -270,6 +273,9 @@ impl Engine {
     /// Adds a candidate of the peer; lines that cannot be used are ignored.
     pub(super) fn add_remote_candidate(&mut self, line: &str) {
         match Candidate::from_sdp_string(line) {
+            Ok(_) if self.remote_candidates.len() >= MAX_REMOTE_CANDIDATES => {
+                log::warn!("the peer has too many candidates");
+            }
             Ok(candidate) => {
                 self.remote_candidates.push(candidate.clone());
                 self.rtc.add_remote_candidate(candidate);

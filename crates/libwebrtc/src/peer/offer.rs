@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     capabilities::{self, OPUS_PAYLOAD_TYPE},
-    channel::MAX_MESSAGE,
+    channel::MAX_RECEIVED,
     engine,
     state::{SectionUse, State},
     transceiver::{MediaKind, TransceiverCore},
@@ -262,7 +262,7 @@ fn data_section(mid: &str, transport: &Transport) -> Section {
         transport: transport.clone(),
         candidates: Vec::new(),
         media: Media::default(),
-        max_message_size: u32::try_from(MAX_MESSAGE).ok(),
+        max_message_size: Some(MAX_RECEIVED),
     }
 }
 

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Candidates of the peer that wait for the transport to begin. More than a peer has.
-const MAX_WAITING_CANDIDATES: usize = 100;
+const MAX_WAITING_CANDIDATES: usize = 64;
 
 /// Everything about a connection.
 pub(super) struct State {

@@ -546,7 +546,10 @@ pub(super) fn check_sendable(track: &MediaStreamTrack) -> Result<(), RtcError> {
         )),
         MediaStreamTrack::Video(track) => {
             // It is announced like any other, and its source refuses every frame.
-            log::warn!("video track {} stays dark: this engine sends no video", track.id());
+            log::warn!(
+                "video track {} stays dark: this engine sends no video",
+                track.id()
+            );
             Ok(())
         }
     }
