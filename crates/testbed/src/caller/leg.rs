@@ -172,7 +172,10 @@ impl Leg {
                 track: RemoteTrack::Audio(track),
                 publication,
                 ..
-            } => self.listen(publication.sid(), track),
+            } => {
+                self.listen(publication.sid(), track);
+                self.answer();
+            }
             RoomEvent::TrackUnsubscribed { publication, .. } => {
                 if let Some(ear) = self.ears.remove(&publication.sid()) {
                     ear.abort();
@@ -193,12 +196,22 @@ impl Leg {
         }
     }
 
-    /// The first audio track answers the phone.
     fn published(&mut self, publication: &RemoteTrackPublication) {
         if publication.kind() != TrackKind::Audio {
             return;
         }
         publication.set_subscribed(true);
+        let now = Instant::now();
+        self.shared.timeline.send_modify(|timeline| {
+            timeline.published.get_or_insert(now);
+        });
+    }
+
+    /// The first audio track answers the phone. The bridge does not wait for
+    /// the subscription to be complete; but its own is quicker than the phone's
+    /// first packet, which ours need not be, and then the caller would miss
+    /// what no phone would have missed.
+    fn answer(&mut self) {
         if let State::Ringing { .. } = self.state {
             let now = Instant::now();
             self.state = State::Answered {

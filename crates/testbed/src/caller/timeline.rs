@@ -14,7 +14,9 @@ pub struct Timeline {
     pub joined: Option<Instant>,
     /// The first agent was in the room.
     pub agent_joined: Option<Instant>,
-    /// An audio track was published, which is `200 OK` to the phone.
+    /// The first audio track was published.
+    pub published: Option<Instant>,
+    /// The phone was picked up because of it: `200 OK`.
     pub answered: Option<Instant>,
     /// Both sides hear each other from here on.
     pub active: Option<Instant>,
@@ -66,6 +68,7 @@ impl Timeline {
             rang,
             joined: None,
             agent_joined: None,
+            published: None,
             answered: None,
             active: None,
             first_sound: None,
@@ -94,6 +97,7 @@ impl fmt::Debug for Timeline {
         for (what, at) in [
             ("joined", self.joined),
             ("agent joined", self.agent_joined),
+            ("published", self.published),
             ("answered", self.answered),
             ("active", self.active),
             ("first sound", self.first_sound),
@@ -125,7 +129,7 @@ mod tests {
         });
         assert_eq!(
             format!("{timeline:?}"),
-            "rang 0, not joined, not agent joined, answered 512, not active, \
+            "rang 0, not joined, not agent joined, not published, answered 512, not active, \
              not first sound, ended 900 (RoomDeleted)"
         );
         assert_eq!(timeline.pickup(), Some(Duration::from_millis(512)));

@@ -5,7 +5,8 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use livekit::options::TrackPublishOptions;
 use livekit::prelude::{
-    LocalAudioTrack, LocalTrack, RemoteTrack, Room, RoomEvent, RoomOptions, TrackSource,
+    LocalAudioTrack, LocalTrack, RemoteAudioTrack, RemoteTrack, Room, RoomEvent, RoomOptions,
+    TrackSource,
 };
 use livekit::webrtc::audio_frame::AudioFrame;
 use livekit::webrtc::audio_source::native::NativeAudioSource;
@@ -20,8 +21,10 @@ use trunkline_testbed::voice;
 const RATE: u32 = 24_000;
 
 pub(crate) struct Agent {
-    pub(crate) room: Room,
-    pub(crate) events: mpsc::UnboundedReceiver<RoomEvent>,
+    room: Room,
+    events: mpsc::UnboundedReceiver<RoomEvent>,
+    /// The caller's voice.
+    track: Option<RemoteAudioTrack>,
     source: NativeAudioSource,
 }
 
@@ -47,6 +50,7 @@ impl Agent {
         Self {
             room,
             events,
+            track: None,
             source,
         }
     }
@@ -88,17 +92,10 @@ impl Agent {
 
     /// Listens until it has heard this sentence whole.
     pub(crate) async fn hears(&mut self, sentence: &str) {
-        let track = loop {
-            match self.events.recv().await.expect("an event") {
-                RoomEvent::TrackSubscribed {
-                    track: RemoteTrack::Audio(track),
-                    ..
-                } => {
-                    break track;
-                }
-                _ => continue,
-            }
-        };
+        while self.track.is_none() {
+            self.next().await;
+        }
+        let track = self.track.clone().expect("a track");
         let mut stream = NativeAudioStream::new(track.rtc_track(), RATE.cast_signed(), 1);
         let mut pcm: Vec<i16> = Vec::new();
         let mut decoded = 0;
@@ -120,10 +117,22 @@ impl Agent {
         panic!("the track ended; heard {:?}", voice::decode(&pcm, RATE));
     }
 
+    async fn next(&mut self) -> RoomEvent {
+        let event = self.events.recv().await.expect("an event");
+        if let RoomEvent::TrackSubscribed {
+            track: RemoteTrack::Audio(track),
+            ..
+        } = &event
+        {
+            self.track = Some(track.clone());
+        }
+        event
+    }
+
     /// Waits until the caller's status is this.
     pub(crate) async fn sees_status(&mut self, status: &str) {
         loop {
-            let event = self.events.recv().await.expect("an event");
+            let event = self.next().await;
             if let RoomEvent::ParticipantAttributesChanged { participant, .. } = event
                 && participant
                     .attributes()

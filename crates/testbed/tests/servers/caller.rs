@@ -7,7 +7,7 @@ use trunkline_testbed::voice;
 use crate::agent::Agent;
 
 /// Far more than anything here ever takes.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// Long enough to see that nothing happens.
 const SHORT: Duration = Duration::from_millis(500);
@@ -34,6 +34,15 @@ fn hears(pcm: &[i16], sentence: &str) -> bool {
         .any(|heard| heard.complete && heard.text == sentence)
 }
 
+/// Waits until the caller has heard this sentence whole.
+async fn caller_hears(caller: &Caller, sentence: &str) {
+    let heard = caller.heard_until(LIMIT, |pcm| hears(pcm, sentence)).await;
+    if let Err(error) = heard {
+        let instead = voice::decode(&caller.heard(), SAMPLE_RATE);
+        panic!("not {sentence:?} but {instead:?}: {error:#}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn both_sides_hear_each_others_words_and_the_agent_sees_the_caller_hang_up() {
     let server = server().await;
@@ -44,10 +53,7 @@ async fn both_sides_hear_each_others_words_and_the_agent_sees_the_caller_hang_up
     within(agent.sees_status("active")).await;
 
     within(agent.say("Good morning, how can I help?")).await;
-    caller
-        .heard_until(LIMIT, |pcm| hears(pcm, "Good morning, how can I help?"))
-        .await
-        .expect("heard");
+    caller_hears(&caller, "Good morning, how can I help?").await;
 
     let words = voice::encode("I would like a table.", SAMPLE_RATE);
     tokio::join!(
@@ -63,6 +69,7 @@ async fn both_sides_hear_each_others_words_and_the_agent_sees_the_caller_hang_up
     let in_order = [
         timeline.joined,
         timeline.agent_joined,
+        timeline.published,
         timeline.answered,
         timeline.active,
         timeline.first_sound,
@@ -140,10 +147,7 @@ async fn what_is_said_before_the_call_is_active_is_lost() {
     );
     caller.wait_active(LIMIT).await.expect("active");
     within(agent.say("In time.")).await;
-    caller
-        .heard_until(LIMIT, |pcm| hears(pcm, "In time."))
-        .await
-        .expect("heard");
+    caller_hears(&caller, "In time.").await;
     assert!(!hears(&caller.heard(), "Too soon."));
 }
 
