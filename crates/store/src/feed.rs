@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use crate::backoff;
 use crate::error::{DatabaseError, StoreError};
 use crate::keyring::Keyring;
+use crate::lease::probe;
 use crate::tenants::{TenantRow, read_all};
 
 /// What `tenants_notify` in `migrations/` sends on.
@@ -228,6 +229,7 @@ impl Reader {
 
 impl Listening {
     async fn connect(options: &PgConnectOptions) -> Result<Self, StoreError> {
+        probe(options, CONNECT_LIMIT).await?;
         // The listener wants a pool. It is made for one connection, which is
         // never replaced behind our back.
         let pool = PgPoolOptions::new()

@@ -7,9 +7,14 @@
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::{PgConnection, PgPool, Postgres};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres};
 
-use crate::error::StoreError;
+use crate::error::{DatabaseError, StoreError};
+
+/// How long is spent on finding out why there is no connection. Whoever asked
+/// has waited for one already.
+const PROBE_LIMIT: Duration = Duration::from_secs(2);
 
 pub(crate) struct Lease {
     /// Until it is returned or closed.
@@ -19,9 +24,13 @@ pub(crate) struct Lease {
 impl Lease {
     /// Waits as long as the pool's options say.
     pub(crate) async fn from(pool: &PgPool) -> Result<Self, StoreError> {
-        Ok(Self {
-            connection: Some(pool.acquire().await?),
-        })
+        match pool.acquire().await {
+            Ok(connection) => Ok(Self {
+                connection: Some(connection),
+            }),
+            Err(sqlx::Error::PoolTimedOut) => Err(why_none(pool).await),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Does the work and gives the connection back.
@@ -49,5 +58,28 @@ impl Drop for Lease {
         if let Some(connection) = self.connection.take() {
             drop(connection.detach());
         }
+    }
+}
+
+/// Connects once, to see whether it can be done. A pool tries again while the
+/// connection is refused, and says in the end only that it took too long; this
+/// says at once what the matter is.
+pub(crate) async fn probe(options: &PgConnectOptions, limit: Duration) -> Result<(), StoreError> {
+    let attempt = async {
+        let connection = PgConnection::connect_with(options).await?;
+        connection.close().await
+    };
+    match tokio::time::timeout(limit, attempt).await {
+        Ok(result) => Ok(result?),
+        Err(_) => Err(StoreError::TimedOut { limit }),
+    }
+}
+
+async fn why_none(pool: &PgPool) -> StoreError {
+    match probe(&pool.connect_options(), PROBE_LIMIT).await {
+        Err(error) => error,
+        Ok(()) => StoreError::Unreachable {
+            source: DatabaseError::of_text("all connections of this process are in use"),
+        },
     }
 }

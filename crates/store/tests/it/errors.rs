@@ -5,7 +5,7 @@ use std::time::Duration;
 use trunkline_store::{AddError, NewTenant, StoreError};
 use trunkline_testbed::postgres::Postgres;
 
-use crate::bed::{Bed, LIMIT, open};
+use crate::bed::{Bed, Beside, LIMIT, open};
 
 #[tokio::test]
 async fn a_database_that_is_away_is_unreachable_and_its_return_is_noticed() {
@@ -18,6 +18,8 @@ async fn a_database_that_is_away_is_unreachable_and_its_return_is_noticed() {
     let error = impatient.tenants().await.unwrap_err();
     assert!(matches!(error, StoreError::Unreachable { .. }), "{error:?}");
     assert!(error.is_transient());
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("refused"), "{cause}");
     assert!(bed.store.healthy().await.is_err());
 
     server.start_again().await.unwrap();
@@ -66,4 +68,37 @@ async fn a_query_that_hangs_is_given_up_and_its_place_is_free_again() {
     }
     lock.rollback().await.unwrap();
     impatient.tenants().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_process_that_uses_all_its_connections_says_so() {
+    let bed = Bed::start().await;
+    let store = bed.replica(|options| {
+        options.max_connections = 1;
+        options.acquire_timeout_ms = 100;
+    });
+    let mut lock = bed.sql.begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE tenants")
+        .execute(&mut *lock)
+        .await
+        .unwrap();
+    let (reader, waiting) = (store.clone(), bed.sql.clone());
+    let held = Beside::start(async move { reader.tenants().await });
+    // Until the database has the query, and so the only connection is in use.
+    let blocked = async {
+        let query = "SELECT 1 FROM pg_locks WHERE NOT granted AND database =
+                     (SELECT oid FROM pg_database WHERE datname = current_database())";
+        while sqlx::query(query)
+            .fetch_optional(&waiting)
+            .await
+            .unwrap()
+            .is_none()
+        {}
+    };
+    tokio::time::timeout(LIMIT, blocked).await.unwrap();
+    let error = store.tenants().await.unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(cause, "all connections of this process are in use");
+    lock.rollback().await.unwrap();
+    held.ended().await.unwrap();
 }
