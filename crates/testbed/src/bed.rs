@@ -5,9 +5,10 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use uuid::Uuid;
 
 use crate::backend::{Backend, Reply};
 use crate::caller::{Caller, CallerOptions};
@@ -64,6 +65,8 @@ pub struct Bed {
     pub projects: Vec<Project>,
     /// The model of all tenants.
     pub model: SimulatedModel,
+    /// The key that the model wants.
+    pub model_key: SecretString,
     /// The database server.
     pub postgres: Postgres,
     /// A connection to the product's database, as ops have one.
@@ -97,9 +100,14 @@ impl Bed {
         environment: &[(&str, &str)],
     ) -> anyhow::Result<Self> {
         crate::install_crypto();
+        let model_key = SecretString::from(format!("sk-{}", Uuid::new_v4().simple()));
         let postgres = Postgres::start().await?;
         let database = postgres.create_database("trunkline").await?;
-        let model = SimulatedModel::start(model).await?;
+        let model = SimulatedModel::start(ModelOptions {
+            api_key: Some(model_key.clone()),
+            ..model
+        })
+        .await?;
         let mut projects = Vec::new();
         for (index, slug) in slugs.iter().enumerate() {
             let backend = Backend::start(Reply::Json(answer_of(slug))).await?;
@@ -113,7 +121,7 @@ impl Bed {
         let product = Product::start(&database, environment.iter().copied()).await?;
         let options: PgConnectOptions = database.parse().context("the database's URL")?;
         let sql = PgPoolOptions::new().max_connections(2).connect_lazy_with(options);
-        Ok(Self { product, projects, model, postgres, sql })
+        Ok(Self { product, projects, model, model_key, postgres, sql })
     }
 
     /// The project of a tenant.
@@ -150,7 +158,7 @@ impl Bed {
         .bind(project.livekit.api_secret().expose_secret())
         .bind(project.backend.url())
         .bind(self.model.base_url())
-        .bind(self.model.api_key().expose_secret())
+        .bind(self.model_key.expose_secret())
         .bind(json!({ "startMessage": default_message_of(&project.slug) }))
         .execute(&self.sql)
         .await

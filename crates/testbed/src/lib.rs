@@ -1,6 +1,7 @@
 //! Real servers and simulated peers: for tests, the demo and the benchmarks.
 
 pub mod backend;
+pub mod bed;
 mod cache;
 pub mod caller;
 pub mod livekit;
@@ -8,4 +9,13 @@ pub mod model;
 mod ports;
 pub mod postgres;
 mod process;
+pub mod product;
+pub mod proxy;
 pub mod voice;
+
+/// Installs the process's TLS provider, which the product's binary does as its
+/// first act. Does nothing when there is one.
+pub fn install_crypto() {
+    // An error means that there is one already.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}

@@ -81,12 +81,13 @@ impl Product {
         let keys = run(&program, &["keys", "generate"], &[]).await?;
         let mut environment = vec![
             ("TRUNKLINE_DATABASE__URL".to_owned(), database_url.to_owned()),
-            ("TRUNKLINE_DATABASE__MIGRATE_AT_START".to_owned(), "true".to_owned()),
             ("TRUNKLINE_SEALING__KEYS".to_owned(), keys.trim().to_owned()),
             ("TRUNKLINE_ADMIN__LISTEN".to_owned(), format!("127.0.0.1:{admin}")),
             ("TRUNKLINE_LOG__FORMAT".to_owned(), "json".to_owned()),
         ];
         environment.extend(more.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())));
+        // As ops do it: the schema first, then the service.
+        run(&program, &["migrate"], &environment).await?;
         let process = spawn(&program, &environment, directory.path())?;
         let http = reqwest::Client::builder()
             .no_proxy()
