@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpSocket;
 use trunkline_callconfig::{FallbackReason, Resolved};
 use trunkline_domain::{ConfigSource, Tenant};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Respond, ResponseTemplate};
 
 use crate::bed::{Raw, http, lookup, request, resolve, soon, tenant, tenant_with_deadline};
+use crate::up_at_retry::UpAtRetry;
 
 const GOOD: &str = r#"{"startMessage":"Fresh."}"#;
 
@@ -204,7 +205,7 @@ async fn a_connection_that_is_cut_is_made_once_more() {
 }
 
 #[tokio::test]
-async fn a_backend_that_is_restarted_is_found_again() {
+async fn a_backend_that_is_not_there_is_no_connection() {
     // The port is bound and does not listen: connections are refused.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -216,18 +217,20 @@ async fn a_backend_that_is_restarted_is_found_again() {
         text.contains("refused") && !text.contains("call-config"),
         "{text}"
     );
+}
 
-    // A listener that drops what it has, and then is well.
-    let listener: TcpListener = socket.listen(8).unwrap();
-    let tenant = tenant(Some(&url));
-    let restart = async {
-        let (first, _) = soon("a connection", listener.accept()).await.unwrap();
-        first.set_zero_linger().unwrap();
-        drop(first);
-        let backend = Raw::from(listener);
+#[tokio::test]
+async fn a_backend_that_comes_up_meanwhile_is_found() {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let tenant = tenant(Some(&format!("http://{}/", socket.local_addr().unwrap())));
+    let (first_failed, listening) = UpAtRetry::of(socket);
+    let _guard = tracing::subscriber::set_default(first_failed);
+    let serve = async {
+        let backend = Raw::from(soon("the retry", listening).await.unwrap());
         backend.answer(&http("200 OK", "", GOOD)).await;
     };
-    let (resolved, ()) = tokio::join!(resolve(&tenant), restart);
+    let (resolved, ()) = tokio::join!(resolve(&tenant), serve);
     fresh(&resolved);
 }
 

@@ -4,3 +4,4 @@ mod answers;
 mod bed;
 mod failures;
 mod request;
+mod up_at_retry;

@@ -72,6 +72,7 @@ impl Vendor {
     pub(crate) async fn accept_silently(&self) -> Line {
         let stream = self.accept_tcp().await;
         let mut seen = None;
+        #[expect(clippy::result_large_err, reason = "the signature is the library's")]
         let look = |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
             seen = Some((
                 request.uri().to_string(),
