@@ -203,9 +203,10 @@ impl Default for Log {
     fn default() -> Self {
         Self {
             format: LogFormat::Auto,
-            // The SDK says at `info` what our own spans say better.
+            // The SDK says at `info` what our own spans say better, and sqlx warns
+            // of what becomes an error of ours.
             filter:
-                "info,livekit=warn,livekit_api=warn,livekit_signaling=warn,str0m=warn,sqlx=warn"
+                "info,livekit=warn,livekit_api=warn,livekit_signaling=warn,str0m=warn,sqlx=error"
                     .to_owned(),
         }
     }

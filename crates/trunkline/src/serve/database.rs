@@ -54,6 +54,7 @@ pub(super) async fn wait(
     migration: Migration,
     obstacle: &watch::Sender<Obstacle>,
 ) -> Result<(), DatabaseError> {
+    obstacle.send_replace(Some("waiting for the database".to_owned()));
     let mut attempt = 0;
     loop {
         let result: Result<(), DatabaseError> = match migration {

@@ -233,7 +233,7 @@ fn the_binary_is_built_on_our_engine_and_one_tls_stack() {
 
 #[test]
 fn every_crate_is_named_in_the_architecture() {
-    let page = include_str!("../../../docs/architecture.md");
+    let page = include_str!("../../../../docs/architecture.md");
     for package in ours(&metadata()) {
         let directory = package.manifest_path.parent().unwrap().file_name().unwrap();
         let named = [

@@ -1,0 +1,157 @@
+//! The commands beside `serve`.
+
+use serde_json::json;
+
+use crate::bed::{Bed, bare, text, with_input};
+
+#[tokio::test]
+async fn without_a_database_url_the_error_says_what_to_set_and_the_code_is_2() {
+    for command in [
+        &["serve"][..],
+        &["migrate"],
+        &["tenant", "list"],
+        &["config", "check"],
+    ] {
+        let output = bare().args(command).output().await.unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{command:?} {said}");
+        assert!(
+            said.contains("database.url is not set. Set TRUNKLINE_DATABASE__URL"),
+            "{said}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_generated_key_is_one_that_the_configuration_takes() {
+    let output = bare().args(["keys", "generate"]).output().await.unwrap();
+    let key = text(&output.stdout);
+    let mut check = bare();
+    check
+        .args(["config", "check"])
+        .env("TRUNKLINE_DATABASE__URL", "postgres://localhost/trunkline")
+        .env("TRUNKLINE_SEALING__KEYS", key.trim());
+    let output = check.output().await.unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+#[tokio::test]
+async fn a_database_without_tables_says_to_migrate_and_to_migrate_twice_is_fine() {
+    let bed = Bed::empty().await;
+    for command in [&["tenant", "list"][..], &["serve"]] {
+        let said = bed.fails(1, command).await;
+        assert!(said.contains("run `trunkline migrate`"), "{said}");
+    }
+    bed.succeeds(&["migrate"]).await;
+    bed.succeeds(&["migrate"]).await;
+    assert_eq!(bed.json(&["tenant", "list", "--json"]).await, json!([]));
+}
+
+#[tokio::test]
+async fn a_tenant_is_added_shown_switched_and_removed() {
+    let bed = Bed::migrated().await;
+    bed.add("acme").await;
+    let said = bed.fails(1, &["tenant", "show", "acme2"]).await;
+    assert!(said.contains("there is no tenant acme2"), "{said}");
+
+    let shown = bed.json(&["tenant", "show", "acme", "--json"]).await;
+    assert_eq!(shown["livekit_api_secret"], "(sealed)");
+    assert_eq!(shown["agent_name"], "pstn-voice-agent");
+    assert_eq!(shown["state"], "not_running");
+
+    bed.succeeds(&["tenant", "disable", "acme"]).await;
+    let listed = bed.json(&["tenant", "list", "--json"]).await;
+    assert_eq!(listed[0]["state"], "disabled");
+    bed.succeeds(&["tenant", "enable", "acme"]).await;
+    let listed = bed.succeeds(&["tenant", "list"]).await;
+    assert!(listed.contains("not_running"), "{listed}");
+    bed.succeeds(&["tenant", "remove", "acme"]).await;
+    let said = bed.fails(1, &["tenant", "remove", "acme"]).await;
+    assert!(said.contains("there is no tenant acme"), "{said}");
+}
+
+#[tokio::test]
+async fn a_secret_comes_from_a_variable_or_standard_input_and_is_sealed_in_the_database() {
+    let bed = Bed::migrated().await;
+    let options = |slug, source| {
+        let url = "wss://a.example";
+        let mut command = bed.command();
+        command
+            .args([
+                "tenant",
+                "add",
+                slug,
+                "--livekit-url",
+                url,
+                "--livekit-api-key",
+                "key",
+            ])
+            .args(["--livekit-api-secret-from", source]);
+        command
+    };
+    let mut from_variable = options("variable", "env:SECRET");
+    let output = from_variable
+        .env("SECRET", "hunter2-in-a-variable")
+        .output()
+        .await
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let output = with_input(options("stdin", "-"), "hunter2-from-stdin\n").await;
+    assert!(output.status.success(), "{}", text(&output.stderr));
+
+    let rows: Vec<String> = sqlx::query_scalar("SELECT tenants::text FROM tenants")
+        .fetch_all(&bed.sql().await)
+        .await
+        .unwrap();
+    assert_eq!(rows.len(), 2);
+    assert!(rows.iter().all(|row| !row.contains("hunter2")), "{rows:?}");
+}
+
+#[tokio::test]
+async fn a_tenant_that_could_not_be_run_is_not_added_and_everything_wrong_is_said() {
+    let bed = Bed::migrated().await;
+    let secret = bed.file("secret", "a-secret");
+    let said = bed
+        .fails(
+            1,
+            &[
+                "tenant",
+                "add",
+                "Acme",
+                "--livekit-url",
+                "ftp://a.example",
+                "--livekit-api-key",
+                "key",
+                "--livekit-api-secret-from",
+                secret.to_str().unwrap(),
+                "--max-calls",
+                "0",
+            ],
+        )
+        .await;
+    for problem in [
+        "\n  slug must be",
+        "\n  livekit_url must be",
+        "\n  max_calls must be",
+    ] {
+        assert!(said.contains(problem), "{said}");
+    }
+    assert_eq!(bed.json(&["tenant", "list", "--json"]).await, json!([]));
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_run_is_listed_as_parked_with_the_reason() {
+    let bed = Bed::migrated().await;
+    sqlx::query(
+        "INSERT INTO tenants (slug, livekit_url, livekit_api_key, livekit_api_secret, max_calls)
+         VALUES ('acme', 'wss://a.example', 'key', 'hunter2-in-clear', 0)",
+    )
+    .execute(&bed.sql().await)
+    .await
+    .unwrap();
+    let listed = bed.json(&["tenant", "list", "--json"]).await;
+    assert_eq!(listed[0]["state"], "parked");
+    assert_eq!(listed[0]["reason"], "max_calls must be 1 or more, not 0");
+    let shown = bed.succeeds(&["tenant", "show", "acme"]).await;
+    assert!(shown.contains("reason: max_calls must be"), "{shown}");
+}

@@ -1,0 +1,6 @@
+//! The binary as its users meet it, and the arrows between the crates.
+
+mod arrows;
+mod bed;
+mod commands;
+mod serve;

@@ -1,0 +1,125 @@
+//! `trunkline serve` with its database; calls are in the end-to-end tests.
+
+use serde_json::Value;
+
+use crate::bed::{Bed, Serving};
+
+#[tokio::test]
+async fn it_serves_health_metrics_and_status_and_ends_well_on_sigterm() {
+    let bed = Bed::migrated().await;
+    bed.add("acme").await;
+    let serving = Serving::start(bed.command()).await;
+    // Nobody answers for acme: it has been tried, and that is ready.
+    serving
+        .get_until("/readyz", |status, _| status == 200)
+        .await;
+    assert_eq!(serving.get("/healthz").await.0, 200);
+
+    let status: Value = serde_json::from_str(&serving.get("/status").await.1).unwrap();
+    assert_eq!(status["projects"][0]["slug"], "acme");
+    assert_eq!(status["projects"][0]["state"], "backing_off");
+    assert!(status["projects"][0]["reason"].is_string(), "{status}");
+    let metrics = serving.get("/metrics").await.1;
+    for name in [
+        "trunkline_build_info{",
+        "trunkline_workers{",
+        "process_resident_memory_bytes",
+    ] {
+        assert!(metrics.contains(name), "{name} is not in\n{metrics}");
+    }
+
+    serving.terminate().await;
+    let (status, log) = serving.ends().await;
+    assert!(status.success(), "{status}\n{log}");
+    assert!(log.contains("the service has ended"), "{log}");
+}
+
+#[tokio::test]
+async fn what_a_replica_does_is_listed_and_is_gone_when_it_has_ended() {
+    let bed = Bed::migrated().await;
+    bed.add("acme").await;
+    let mut command = bed.command();
+    command.env("TRUNKLINE_REPLICA__NAME", "one");
+    let serving = Serving::start(command).await;
+    let until = std::time::Instant::now() + crate::bed::SOON;
+    loop {
+        let listed = bed.json(&["tenant", "list", "--json"]).await;
+        if listed[0]["state"] == "backing_off" {
+            assert_eq!(listed[0]["replicas"][0]["replica"], "one");
+            assert!(listed[0]["reason"].is_string(), "{listed}");
+            break;
+        }
+        assert!(std::time::Instant::now() < until, "{listed}");
+    }
+    serving.terminate().await;
+    serving.ends().await;
+    let listed = bed.json(&["tenant", "list", "--json"]).await;
+    assert_eq!(listed[0]["state"], "not_running");
+}
+
+#[tokio::test]
+async fn with_the_database_away_at_the_start_it_says_so_once_and_waits() {
+    let mut bed = Bed::migrated().await;
+    bed.add("acme").await;
+    bed.postgres.stop().await.unwrap();
+    let mut command = bed.command();
+    command.env("TRUNKLINE_DATABASE__ACQUIRE_TIMEOUT_MS", "100");
+    let mut serving = Serving::start(command).await;
+    let waiting = "waiting for the database; check that it runs and that database.url is right";
+    let line = serving.logs(waiting).await;
+    assert_eq!(line["level"], "WARN");
+    assert_eq!(serving.get("/healthz").await.0, 200);
+    let (status, body) = serving.get("/readyz").await;
+    assert_eq!(status, 503);
+    assert!(body.contains("waiting for the database"), "{body}");
+
+    bed.postgres.start_again().await.unwrap();
+    serving
+        .get_until("/readyz", |status, _| status == 200)
+        .await;
+    serving.logs("the database can be reached").await;
+    assert_eq!(serving.lines_with(waiting), 1);
+    serving.terminate().await;
+    assert!(serving.ends().await.0.success());
+}
+
+#[tokio::test]
+async fn it_can_be_told_to_end_while_it_waits_for_the_database() {
+    let mut bed = Bed::empty().await;
+    bed.postgres.stop().await.unwrap();
+    let serving = Serving::start(bed.command()).await;
+    serving.terminate().await;
+    let (status, log) = serving.ends().await;
+    assert!(status.success(), "{status}\n{log}");
+}
+
+#[tokio::test]
+async fn it_migrates_at_the_start_when_it_is_told_to() {
+    let bed = Bed::empty().await;
+    let mut command = bed.command();
+    command.env("TRUNKLINE_DATABASE__MIGRATE_AT_START", "true");
+    let serving = Serving::start(command).await;
+    serving
+        .get_until("/readyz", |status, _| status == 200)
+        .await;
+    serving.terminate().await;
+    assert!(serving.ends().await.0.success());
+}
+
+#[tokio::test]
+async fn an_admin_address_that_is_taken_is_an_error_that_names_the_key() {
+    let bed = Bed::migrated().await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut command = bed.command();
+    command.env(
+        "TRUNKLINE_ADMIN__LISTEN",
+        taken.local_addr().unwrap().to_string(),
+    );
+    let output = command.arg("serve").output().await.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = crate::bed::text(&output.stderr);
+    assert!(
+        said.contains("admin.listen: cannot listen on 127.0.0.1:"),
+        "{said}"
+    );
+}
