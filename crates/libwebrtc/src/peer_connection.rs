@@ -323,12 +323,13 @@ impl PeerConnection {
         self.peer.signaling_state()
     }
 
-    /// The local description last agreed on, as it was set: without candidates, which are trickled.
+    /// The local description last agreed on, as it was set: without candidates, which are
+    /// trickled. None once closed.
     pub fn current_local_description(&self) -> Option<SessionDescription> {
         self.peer.current_local_description()
     }
 
-    /// The remote description last agreed on.
+    /// The remote description last agreed on. None once closed.
     pub fn current_remote_description(&self) -> Option<SessionDescription> {
         self.peer.current_remote_description()
     }

@@ -351,7 +351,7 @@ impl State {
         for address in &self.addresses {
             engine.add_local_address(*address);
         }
-        self.engine = Some(engine);
+        self.engine = Some(Box::new(engine));
         self.remote_credentials = Some(theirs.credentials.clone());
         self.liveness.started(now);
         Ok(())

@@ -62,7 +62,8 @@ pub(super) struct State {
     pub(super) remote_credentials: Option<IceCredentials>,
     pub(super) is_restart_wanted: bool,
 
-    pub(super) engine: Option<Engine>,
+    /// Boxed: channels and transceivers that outlive the connection keep the room of its state.
+    pub(super) engine: Option<Box<Engine>>,
     /// A socket on its way to the driver.
     pub(super) socket: Option<UdpSocket>,
     pub(super) port: Option<u16>,
@@ -322,9 +323,16 @@ impl State {
         for channel in self.channels.drain(..) {
             channel.closed(&mut self.events);
         }
-        self.sections.clear();
-        self.proposed.clear();
-        self.transceivers.drain(..).collect()
+        // Those above may keep a closed connection for long; it should weigh little.
+        self.sections = Vec::new();
+        self.proposed = Vec::new();
+        self.current_local = None;
+        self.current_remote = None;
+        self.pending_local = None;
+        self.pending_remote = None;
+        self.waiting_candidates = Vec::new();
+        self.channels = Vec::new();
+        std::mem::take(&mut self.transceivers)
     }
 }
 

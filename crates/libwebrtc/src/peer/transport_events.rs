@@ -58,7 +58,7 @@ impl State {
             .sections
             .iter()
             .any(|slot| matches!(slot.use_, SectionUse::Data));
-        let engine = self.engine.as_mut().filter(|_| has_data);
+        let engine = self.engine.as_deref_mut().filter(|_| has_data);
         let is_moved = engine.is_some() && !self.channels.is_empty();
         channel::advance_all(&mut self.channels, engine, &mut self.events);
         is_moved
