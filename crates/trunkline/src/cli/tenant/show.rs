@@ -23,10 +23,10 @@ pub(super) async fn run(store: &Store, slug: &str, output: &Output) -> anyhow::R
     let fields = shown
         .as_object_mut()
         .context("a tenant's view is an object")?;
-    if let Ok(tenant) = &row.tenant {
-        if let Value::Object(settings) = settings(tenant) {
-            fields.extend(settings);
-        }
+    if let Ok(tenant) = &row.tenant
+        && let Value::Object(settings) = settings(tenant)
+    {
+        fields.extend(settings);
     }
     fields.insert(
         "updated_at".to_owned(),
