@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use trunkline_call::{Assignment, JobReporter};
@@ -69,7 +69,7 @@ pub(crate) fn options() -> Options {
 pub(crate) struct Runner {
     started: mpsc::UnboundedSender<(Arc<Tenant>, Assignment)>,
     ended: mpsc::UnboundedSender<CallRecord>,
-    hang_up: Mutex<HashMap<String, CancellationToken>>,
+    ends: Mutex<HashMap<String, oneshot::Sender<CallOutcome>>>,
 }
 
 impl CallRunner for Runner {
@@ -80,17 +80,15 @@ impl CallRunner for Runner {
         _jobs: Arc<dyn JobReporter>,
         stop: CancellationToken,
     ) -> BoxFuture<'static, CallRecord> {
-        let hang_up = CancellationToken::new();
-        self.hang_up
-            .lock()
-            .insert(assignment.job_id.clone(), hang_up.clone());
+        let (end, ended) = oneshot::channel();
+        self.ends.lock().insert(assignment.job_id.clone(), end);
         self.started
             .send((Arc::clone(&tenant), assignment.clone()))
             .unwrap();
         async move {
             let outcome = tokio::select! {
                 () = stop.cancelled() => CallOutcome::Cut,
-                () = hang_up.cancelled() => CallOutcome::CallerHungUp,
+                outcome = ended => outcome.unwrap(),
             };
             CallRecord {
                 id: assignment.call_id,
@@ -139,7 +137,7 @@ impl Bench {
         let runner = Arc::new(Runner {
             started,
             ended,
-            hang_up: Mutex::default(),
+            ends: Mutex::default(),
         });
         let desk = CallDesk::new(Arc::clone(&runner) as _, context.load().clone());
         let (tenant, versions) = watch::channel(tenant);
@@ -186,7 +184,13 @@ impl Bench {
 
     /// The caller of this job hangs up.
     pub(crate) fn hang_up(&self, job: &str) {
-        self.runner.hang_up.lock()[job].cancel();
+        self.end(job, CallOutcome::CallerHungUp);
+    }
+
+    /// The call of this job ends so.
+    pub(crate) fn end(&self, job: &str, outcome: CallOutcome) {
+        let end = self.runner.ends.lock().remove(job).unwrap();
+        end.send(outcome).unwrap();
     }
 
     /// Changes the tenant's row.
