@@ -26,7 +26,11 @@ async fn a_call_in_each_of_two_projects_hears_its_own_tenants_sentence() -> anyh
         assert_eq!(record.outcome, "caller_hung_up", "{slug}");
         assert_eq!(record.config_source.as_deref(), Some("fresh"), "{slug}");
         assert_eq!(record.fallback_reason, None, "{slug}");
-        bed.project(slug).livekit.probe().room_gone(&room, SOON).await?;
+        bed.project(slug)
+            .livekit
+            .probe()
+            .room_gone(&room, SOON)
+            .await?;
     }
     Ok(())
 }
@@ -39,8 +43,15 @@ async fn the_backend_is_told_who_calls_whom_and_the_model_is_set_up_as_it_answer
     let caller = project.ring().await?;
     caller.wait_answered(SOON).await?;
 
-    let asked = project.backend.wait_for_requests(1, SOON).await?.remove(0).body;
-    let attributes = asked["attributes"].as_object().expect("an object of attributes");
+    let asked = project
+        .backend
+        .wait_for_requests(1, SOON)
+        .await?
+        .remove(0)
+        .body;
+    let attributes = asked["attributes"]
+        .as_object()
+        .expect("an object of attributes");
     assert_eq!(asked["tenant"], "harbour");
     assert_eq!(asked["callDirection"], "inbound");
     assert_eq!(asked["callerPhone"], attributes["sip.phoneNumber"]);
@@ -54,7 +65,10 @@ async fn the_backend_is_told_who_calls_whom_and_the_model_is_set_up_as_it_answer
     let session = sessions.last().expect("a session with the model");
     assert_eq!(session.model, "gpt-realtime");
     let config = session.session.to_string();
-    assert!(config.contains("You answer the phone of harbour."), "{config}");
+    assert!(
+        config.contains("You answer the phone of harbour."),
+        "{config}"
+    );
     assert!(config.contains("marin"), "{config}");
     Ok(())
 }

@@ -16,15 +16,20 @@ pub(crate) fn heard(caller: &Caller) -> Vec<voice::Heard> {
     voice::decode(&caller.heard(), SAMPLE_RATE)
 }
 
-/// Waits until the caller has heard this sentence from beginning to end.
+/// Waits until the caller has heard this sentence to its end; a word may be lost
+/// on the way.
 pub(crate) async fn hears(caller: &Caller, sentence: &str) -> anyhow::Result<()> {
+    let last = sentence.rsplit(' ').next().unwrap_or_default();
     let said = |pcm: &[i16]| {
-        let heard = voice::decode(pcm, SAMPLE_RATE);
-        heard.iter().any(|heard| heard.complete && heard.text == sentence)
+        voice::decode(pcm, SAMPLE_RATE).iter().any(|heard| {
+            let to_its_end = heard.complete || heard.text.ends_with(last);
+            to_its_end && voice::is_sentence(&heard.text, sentence)
+        })
     };
-    caller.heard_until(SOON, said).await.with_context(|| {
-        format!("{sentence:?} was not heard, but {:?}", heard(caller))
-    })
+    caller
+        .heard_until(SOON, said)
+        .await
+        .with_context(|| format!("{sentence:?} was not heard, but {:?}", heard(caller)))
 }
 
 /// Says a sentence to the agent, in a voice whose words the model understands.
@@ -38,20 +43,24 @@ pub(crate) struct Record {
     pub(crate) outcome: String,
     pub(crate) config_source: Option<String>,
     pub(crate) fallback_reason: Option<String>,
-    pub(crate) job_id: String,
 }
 
 /// Waits for the record of the call in a room.
 pub(crate) async fn record_of(sql: &PgPool, room: &str) -> anyhow::Result<Record> {
     let until = Instant::now() + SOON;
     loop {
-        let query = "SELECT outcome, config_source, fallback_reason, job_id FROM calls WHERE room = $1";
-        if let Some(record) =
-            sqlx::query_as::<_, Record>(query).bind(room).fetch_optional(sql).await?
+        let query = "SELECT outcome, config_source, fallback_reason FROM calls WHERE room = $1";
+        if let Some(record) = sqlx::query_as::<_, Record>(query)
+            .bind(room)
+            .fetch_optional(sql)
+            .await?
         {
             return Ok(record);
         }
-        ensure!(Instant::now() < until, "there is no record of the call in {room}");
+        ensure!(
+            Instant::now() < until,
+            "there is no record of the call in {room}"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -5,8 +5,7 @@ use trunkline_testbed::bed::{Bed, start_message_of};
 use crate::common::{SOON, hears, say};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_drain_takes_no_new_calls_and_lets_the_present_one_end_by_itself() -> anyhow::Result<()>
-{
+async fn a_drain_takes_no_new_calls_and_lets_the_present_one_end_by_itself() -> anyhow::Result<()> {
     let mut bed = Bed::start(&["harbour"]).await?;
     let caller = bed.project("harbour").ring().await?;
     hears(&caller, &start_message_of("harbour")).await?;

@@ -18,7 +18,9 @@ async fn a_caller_who_gives_up_while_it_rings_leaves_nothing_behind() -> anyhow:
     let record = record_of(&bed.sql, &room).await?;
     assert_eq!(record.outcome, "caller_gave_up");
     project.livekit.probe().room_gone(&room, SOON).await?;
-    bed.product.project_until("harbour", SOON, |project| project.active_calls == 0).await?;
+    bed.product
+        .project_until("harbour", SOON, |project| project.active_calls == 0)
+        .await?;
     Ok(())
 }
 

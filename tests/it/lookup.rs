@@ -33,7 +33,10 @@ async fn a_failing_backend_costs_the_caller_nothing_but_its_own_sentence() -> an
         (Reply::Oversize(300 * 1024), "262144"),
     ] {
         let reason = reason_of_fallback(&bed, reply).await?;
-        assert!(reason.contains(expected), "{reason:?} does not say {expected:?}");
+        assert!(
+            reason.contains(expected),
+            "{reason:?} does not say {expected:?}"
+        );
     }
     let (_, metrics) = bed.product.get("/metrics").await?;
     assert!(metrics.contains("trunkline_lookups_total"), "{metrics}");
@@ -44,9 +47,16 @@ async fn a_failing_backend_costs_the_caller_nothing_but_its_own_sentence() -> an
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_backend_is_not_waited_for_longer_than_its_deadline() -> anyhow::Result<()> {
     let bed = Bed::start(&["harbour"]).await?;
-    bed.execute("UPDATE tenants SET call_config_deadline_ms = 300").await?;
-    bed.product.project_until("harbour", SOON, |project| project.version > 1).await?;
-    for reply in [Reply::Hang, Reply::HangInBody, Reply::after(SOON, Reply::failing())] {
+    bed.execute("UPDATE tenants SET call_config_deadline_ms = 300")
+        .await?;
+    bed.product
+        .project_until("harbour", SOON, |project| project.version > 1)
+        .await?;
+    for reply in [
+        Reply::Hang,
+        Reply::HangInBody,
+        Reply::after(SOON, Reply::failing()),
+    ] {
         let reason = reason_of_fallback(&bed, reply).await?;
         assert!(reason.contains("within the deadline"), "{reason:?}");
     }

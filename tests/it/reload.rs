@@ -19,8 +19,10 @@ async fn a_changed_row_holds_for_the_next_call_and_leaves_the_present_ones_alone
            default_config = '{"startMessage": "The lantern is lit."}' WHERE slug = 'lantern'"#,
     )
     .await?;
-    let changed =
-        bed.product.project_until("lantern", SOON, |project| project.version > 1).await?;
+    let changed = bed
+        .product
+        .project_until("lantern", SOON, |project| project.version > 1)
+        .await?;
     assert_eq!(changed.restarts, 0);
 
     say(&harbour, "Still there?").await;
@@ -33,14 +35,15 @@ async fn a_changed_row_holds_for_the_next_call_and_leaves_the_present_ones_alone
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_removed_row_takes_no_calls_and_lets_the_present_one_end_by_itself()
--> anyhow::Result<()> {
+async fn a_removed_row_takes_no_calls_and_lets_the_present_one_end_by_itself() -> anyhow::Result<()>
+{
     let bed = Bed::start(&["harbour"]).await?;
     let caller = bed.project("harbour").ring().await?;
     hears(&caller, &start_message_of("harbour")).await?;
-    bed.execute("DELETE FROM tenants WHERE slug = 'harbour'").await?;
+    bed.execute("DELETE FROM tenants WHERE slug = 'harbour'")
+        .await?;
     bed.product
-        .project_until("harbour", SOON, |project| project.state == "draining")
+        .project_until("harbour", SOON, |project| project.state == "removed")
         .await?;
     say(&caller, "Am I cut off?").await;
     hears(&caller, "You said: Am I cut off?").await?;

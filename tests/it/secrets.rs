@@ -12,10 +12,13 @@ async fn no_secret_is_in_the_database_the_log_or_an_answer_after_a_call() -> any
     let caller = project.ring().await?;
     hears(&caller, &start_message_of("harbour")).await?;
     caller.hang_up().await?;
-    bed.product.project_until("harbour", SOON, |project| project.active_calls == 0).await?;
+    bed.product
+        .project_until("harbour", SOON, |project| project.active_calls == 0)
+        .await?;
 
-    let row: String =
-        sqlx::query_scalar("SELECT row_to_json(tenants)::text FROM tenants").fetch_one(&bed.sql).await?;
+    let row: String = sqlx::query_scalar("SELECT row_to_json(tenants)::text FROM tenants")
+        .fetch_one(&bed.sql)
+        .await?;
     let mut places = vec![("the database", row), ("the log", bed.product.log())];
     for path in ["/status", "/metrics", "/readyz", "/healthz"] {
         places.push((path, bed.product.get(path).await?.1));
@@ -25,7 +28,10 @@ async fn no_secret_is_in_the_database_the_log_or_an_answer_after_a_call() -> any
     }
     for secret in [project.livekit.api_secret(), &bed.model_key] {
         for (place, text) in &places {
-            assert!(!text.contains(secret.expose_secret()), "a secret is in {place}");
+            assert!(
+                !text.contains(secret.expose_secret()),
+                "a secret is in {place}"
+            );
         }
     }
     Ok(())

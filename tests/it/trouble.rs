@@ -11,15 +11,23 @@ async fn a_call_does_not_notice_that_its_workers_socket_was_cut() -> anyhow::Res
     let project = bed.project("harbour");
     let target = project.livekit.url().trim_start_matches("ws://").to_owned();
     let proxy = Proxy::start(target).await?;
-    sqlx::query("UPDATE tenants SET livekit_url = $1").bind(proxy.url()).execute(&bed.sql).await?;
+    sqlx::query("UPDATE tenants SET livekit_url = $1")
+        .bind(proxy.url())
+        .execute(&bed.sql)
+        .await?;
     bed.product
-        .project_until("harbour", SOON, |p| p.version > 1 && p.state == "registered")
+        .project_until("harbour", SOON, |p| {
+            p.version > 1 && p.state == "registered"
+        })
         .await?;
 
     let caller = project.ring().await?;
     hears(&caller, &start_message_of("harbour")).await?;
     proxy.refuse(Some("/agent"));
-    assert!(proxy.cut("/agent") > 0, "the worker is connected through the proxy");
+    assert!(
+        proxy.cut("/agent") > 0,
+        "the worker is connected through the proxy"
+    );
     bed.product
         .project_until("harbour", SOON, |project| project.state == "backing_off")
         .await?;
@@ -42,14 +50,16 @@ async fn a_wrong_secret_is_shown_as_such_and_hurts_nobody_else() -> anyhow::Resu
     bed.onboard(bed.project("lantern")).await?;
     bed.registered("harbour").await?;
     bed.registered("lantern").await?;
-    bed.execute(
-        "UPDATE tenants SET livekit_api_secret = 'not-the-secret' WHERE slug = 'lantern'",
-    )
-    .await?;
+    bed.execute("UPDATE tenants SET livekit_api_secret = 'not-the-secret' WHERE slug = 'lantern'")
+        .await?;
     let refused = |state: &str| state == "credentials_refused";
     bed.product
         .project_until("lantern", SOON, |project| {
-            refused(&project.state) || project.reason.as_deref().is_some_and(|r| r.contains("refused"))
+            refused(&project.state)
+                || project
+                    .reason
+                    .as_deref()
+                    .is_some_and(|r| r.contains("refused"))
         })
         .await?;
     let caller = bed.project("harbour").ring().await?;
@@ -75,10 +85,15 @@ async fn a_row_that_cannot_be_run_is_parked_with_its_reason_and_the_others_run()
          VALUES ('broken', 'ftp://nowhere', 'key', 'a secret with blanks')",
     )
     .await?;
-    let parked =
-        bed.product.project_until("broken", SOON, |project| project.state == "parked").await?;
+    let parked = bed
+        .product
+        .project_until("broken", SOON, |project| project.state == "parked")
+        .await?;
     let reason = parked.reason.unwrap_or_default();
-    assert!(reason.contains("livekit_url must be an absolute URL"), "{reason}");
+    assert!(
+        reason.contains("livekit_url must be an absolute URL"),
+        "{reason}"
+    );
     let listed = bed.product.command(&["tenant", "list"]).await?;
     assert!(listed.contains("livekit_url must be"), "{listed}");
     let caller = bed.project("harbour").ring().await?;
@@ -94,7 +109,11 @@ async fn with_the_database_away_calls_are_answered_and_their_records_come_later(
     hears(&caller, &start_message_of("harbour")).await?;
     let room = caller.room().to_owned();
     caller.hang_up().await?;
-    bed.project("harbour").livekit.probe().room_gone(&room, SOON).await?;
+    bed.project("harbour")
+        .livekit
+        .probe()
+        .room_gone(&room, SOON)
+        .await?;
     bed.postgres.start_again().await?;
     assert_eq!(record_of(&bed.sql, &room).await?.outcome, "caller_hung_up");
     Ok(())

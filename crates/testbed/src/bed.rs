@@ -120,8 +120,17 @@ impl Bed {
         }
         let product = Product::start(&database, environment.iter().copied()).await?;
         let options: PgConnectOptions = database.parse().context("the database's URL")?;
-        let sql = PgPoolOptions::new().max_connections(2).connect_lazy_with(options);
-        Ok(Self { product, projects, model, model_key, postgres, sql })
+        let sql = PgPoolOptions::new()
+            .max_connections(2)
+            .connect_lazy_with(options);
+        Ok(Self {
+            product,
+            projects,
+            model,
+            model_key,
+            postgres,
+            sql,
+        })
     }
 
     /// The project of a tenant.
@@ -130,7 +139,10 @@ impl Bed {
     /// When there is none of this name.
     #[must_use]
     pub fn project(&self, slug: &str) -> &Project {
-        self.projects.iter().find(|project| project.slug == slug).expect("a project of the bed")
+        self.projects
+            .iter()
+            .find(|project| project.slug == slug)
+            .expect("a project of the bed")
     }
 
     /// As [`Bed::project`], to stop and start its server.
@@ -139,7 +151,10 @@ impl Bed {
     /// When there is none of this name.
     #[must_use]
     pub fn project_mut(&mut self, slug: &str) -> &mut Project {
-        self.projects.iter_mut().find(|project| project.slug == slug).expect("a project of the bed")
+        self.projects
+            .iter_mut()
+            .find(|project| project.slug == slug)
+            .expect("a project of the bed")
     }
 
     /// Onboards a tenant: one `INSERT`, secrets in clear.
@@ -171,7 +186,10 @@ impl Bed {
     /// # Errors
     /// When the database refuses it.
     pub async fn execute(&self, statement: &'static str) -> anyhow::Result<()> {
-        sqlx::raw_sql(statement).execute(&self.sql).await.context(statement)?;
+        sqlx::raw_sql(statement)
+            .execute(&self.sql)
+            .await
+            .context(statement)?;
         Ok(())
     }
 
@@ -181,7 +199,9 @@ impl Bed {
     /// When it is not in time.
     pub async fn registered(&self, slug: &str) -> anyhow::Result<ProjectStatus> {
         self.product
-            .project_until(slug, REGISTER_LIMIT, |project| project.state == "registered")
+            .project_until(slug, REGISTER_LIMIT, |project| {
+                project.state == "registered"
+            })
             .await
     }
 }
@@ -201,11 +221,11 @@ pub fn answer_of(slug: &str) -> Value {
 /// The start message in [`answer_of`].
 #[must_use]
 pub fn start_message_of(slug: &str) -> String {
-    format!("Hello, this is {slug}. How can I help you?")
+    format!("{slug} office, {slug} speaking, welcome to {slug}")
 }
 
 /// The start message of the tenant's default configuration.
 #[must_use]
 pub fn default_message_of(slug: &str) -> String {
-    format!("Welcome to {slug}. What is it about?")
+    format!("default of {slug}, {slug} takes messages for {slug}")
 }

@@ -80,9 +80,15 @@ impl Product {
         let [admin] = ports::free_tcp().context("there is no free port")?;
         let keys = run(&program, &["keys", "generate"], &[]).await?;
         let mut environment = vec![
-            ("TRUNKLINE_DATABASE__URL".to_owned(), database_url.to_owned()),
+            (
+                "TRUNKLINE_DATABASE__URL".to_owned(),
+                database_url.to_owned(),
+            ),
             ("TRUNKLINE_SEALING__KEYS".to_owned(), keys.trim().to_owned()),
-            ("TRUNKLINE_ADMIN__LISTEN".to_owned(), format!("127.0.0.1:{admin}")),
+            (
+                "TRUNKLINE_ADMIN__LISTEN".to_owned(),
+                format!("127.0.0.1:{admin}"),
+            ),
             ("TRUNKLINE_LOG__FORMAT".to_owned(), "json".to_owned()),
         ];
         environment.extend(more.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())));
@@ -94,7 +100,14 @@ impl Product {
             .timeout(Duration::from_secs(5))
             .build()
             .context("cannot make an HTTP client")?;
-        let mut product = Self { process, directory, program, environment, admin, http };
+        let mut product = Self {
+            process,
+            directory,
+            program,
+            environment,
+            admin,
+            http,
+        };
         product.answers().await?;
         Ok(product)
     }
@@ -125,8 +138,8 @@ impl Product {
     /// When `/status` does not answer as it should.
     pub async fn projects(&self) -> anyhow::Result<Vec<ProjectStatus>> {
         let (_, body) = self.get("/status").await?;
-        let status: Status = serde_json::from_str(&body)
-            .with_context(|| format!("/status answered {body}"))?;
+        let status: Status =
+            serde_json::from_str(&body).with_context(|| format!("/status answered {body}"))?;
         Ok(status.projects)
     }
 
@@ -164,7 +177,12 @@ impl Product {
     /// When it still is after `limit`.
     pub async fn project_gone(&self, slug: &str, limit: Duration) -> anyhow::Result<()> {
         let until = Instant::now() + limit;
-        while self.projects().await?.iter().any(|project| project.slug == slug) {
+        while self
+            .projects()
+            .await?
+            .iter()
+            .any(|project| project.slug == slug)
+        {
             anyhow::ensure!(Instant::now() < until, "project {slug} is still there");
             tokio::time::sleep(POLL).await;
         }
@@ -231,7 +249,11 @@ fn spawn(
 ) -> anyhow::Result<Guarded> {
     // `env` hands the variables over, so that no secret is in our own environment.
     let mut command: Vec<OsString> = vec!["env".into()];
-    command.extend(environment.iter().map(|(key, value)| format!("{key}={value}").into()));
+    command.extend(
+        environment
+            .iter()
+            .map(|(key, value)| format!("{key}={value}").into()),
+    );
     command.push(program.into());
     command.push("serve".into());
     Guarded::spawn(&Spec {
@@ -283,9 +305,18 @@ async fn binary() -> anyhow::Result<PathBuf> {
         Some(name) => name,
     };
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let target = profile.parent().context("the target directory has no parent")?;
+    let target = profile
+        .parent()
+        .context("the target directory has no parent")?;
     let build = Command::new(cargo)
-        .args(["build", "--quiet", "--package", "trunkline", "--profile", profile_name])
+        .args([
+            "build",
+            "--quiet",
+            "--package",
+            "trunkline",
+            "--profile",
+            profile_name,
+        ])
         .arg("--target-dir")
         .arg(target)
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))

@@ -33,13 +33,25 @@ impl Proxy {
     /// # Errors
     /// When there is no free port.
     pub async fn start(target: String) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("a free port")?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .context("a free port")?;
         let address = listener.local_addr()?;
         let connections = Arc::new(Mutex::new(Connections::default()));
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
-        tasks.spawn(accept(listener, target, connections.clone(), stop.clone(), tasks.clone()));
-        Ok(Self { address, connections, _stop: stop.drop_guard() })
+        tasks.spawn(accept(
+            listener,
+            target,
+            connections.clone(),
+            stop.clone(),
+            tasks.clone(),
+        ));
+        Ok(Self {
+            address,
+            connections,
+            _stop: stop.drop_guard(),
+        })
     }
 
     /// `ws://127.0.0.1:<port>`
@@ -98,7 +110,11 @@ async fn serve(
         let (head, path) = read_head(&mut client).await?;
         {
             let mut connections = connections.lock();
-            if connections.refused.as_ref().is_some_and(|refused| path.starts_with(refused)) {
+            if connections
+                .refused
+                .as_ref()
+                .is_some_and(|refused| path.starts_with(refused))
+            {
                 return Ok(());
             }
             connections.open.push((path, token.clone()));
@@ -126,6 +142,10 @@ async fn read_head(client: &mut TcpStream) -> std::io::Result<(Vec<u8>, String)>
         head.extend_from_slice(&chunk[..read]);
     }
     let line = head.split(|&byte| byte == b'\n').next().unwrap_or_default();
-    let path = String::from_utf8_lossy(line).split(' ').nth(1).unwrap_or_default().to_owned();
+    let path = String::from_utf8_lossy(line)
+        .split(' ')
+        .nth(1)
+        .unwrap_or_default()
+        .to_owned();
     Ok((head, path))
 }

@@ -15,6 +15,7 @@ mod checksum;
 mod code;
 mod decode;
 mod frame_reader;
+mod likeness;
 mod murmur;
 mod repair;
 mod sentences;
@@ -25,6 +26,7 @@ mod tests;
 pub use burst::encode;
 pub use code::spoken_by;
 pub use decode::{Decoder, Heard, decode};
+pub use likeness::is_sentence;
 pub use murmur::murmur;
 
 /// How loud all of it is: the root mean square of −20 dBFS in 16-bit samples, the level telephony

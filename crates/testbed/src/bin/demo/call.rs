@@ -58,7 +58,10 @@ impl Call {
         };
         let mut steps = steps_of(&timeline);
         if let Some(asked) = stage.asked(slug, caller.room()) {
-            steps.push((asked, "the tenant's backend is asked for the configuration".to_owned()));
+            steps.push((
+                asked,
+                "the tenant's backend is asked for the configuration".to_owned(),
+            ));
         }
         if let Some(session) = session_of(stage, slug, &timeline) {
             steps.extend(steps_of_model(&session, &timeline));
@@ -69,7 +72,11 @@ impl Call {
                 steps.push((at, format!("caller hears the {what} begin")));
             }
             if let Some(until) = at(heard.until) {
-                let end = if heard.complete { "to its end" } else { "and it breaks off" };
+                let end = if heard.complete {
+                    "to its end"
+                } else {
+                    "and it breaks off"
+                };
                 steps.push((until, format!("… {end}: “{}”", heard.text)));
             }
         }
@@ -95,9 +102,11 @@ impl Call {
     /// The greeting was the tenant's own: whole, or as far as the caller let it be.
     pub(crate) fn is_right(&self) -> bool {
         let words = match (&self.greeting, self.interrupted) {
-            (Some(heard), None) => heard.complete && heard.text == self.expected,
+            (Some(heard), None) => voice::is_sentence(&heard.text, self.expected),
             (Some(heard), Some(_)) => {
-                !heard.text.is_empty() && self.expected.starts_with(&heard.text)
+                let count = heard.text.split(' ').count();
+                let begun: Vec<&str> = self.expected.split(' ').take(count + 1).collect();
+                voice::is_sentence(&heard.text, &begun.join(" "))
             }
             (None, _) => self.sounded >= Duration::from_secs(1),
         };
@@ -136,7 +145,10 @@ impl Call {
 fn steps_of(timeline: &Timeline) -> Vec<(Instant, String)> {
     let named = [
         (Some(timeline.rang), "ringing"),
-        (timeline.agent_joined, "dispatched: the agent is in the room"),
+        (
+            timeline.agent_joined,
+            "dispatched: the agent is in the room",
+        ),
         (timeline.answered, "answered"),
         (timeline.active, "active: both sides hear each other"),
     ];
@@ -152,14 +164,23 @@ fn steps_of(timeline: &Timeline) -> Vec<(Instant, String)> {
 
 fn steps_of_model(session: &SessionRecord, timeline: &Timeline) -> Vec<(Instant, String)> {
     let first = |kind: &str| session.events_of(kind).next().map(|event| event.at);
-    let mut steps = vec![(session.opened_at, "a socket to the model is open".to_owned())];
+    let mut steps = vec![(
+        session.opened_at,
+        "a socket to the model is open".to_owned(),
+    )];
     steps.extend(first("session.update").map(|at| (at, "the model is configured".to_owned())));
-    steps.extend(
-        first("response.create").map(|at| (at, "the model is ready; the greeting is asked for".to_owned())),
-    );
+    steps.extend(first("response.create").map(|at| {
+        (
+            at,
+            "the model is ready; the greeting is asked for".to_owned(),
+        )
+    }));
     steps.extend(session.truncations.iter().map(|truncation| {
         let kept = millis(truncation.audio_end);
-        (truncation.at, format!("barge-in: the model forgets what was not heard, after {kept} ms of speech"))
+        (
+            truncation.at,
+            format!("barge-in: the model forgets what was not heard, after {kept} ms of speech"),
+        )
     }));
     // An early socket was opened before the phone rang: never so here.
     steps.retain(|(at, _)| *at >= timeline.rang);

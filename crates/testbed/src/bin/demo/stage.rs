@@ -41,8 +41,12 @@ impl Stage {
         };
         let started = Instant::now();
         let bed = Bed::prepare(&[HARBOUR, LANTERN], ModelOptions::default(), &[]).await?;
-        bed.project(HARBOUR).backend.reply(answering(HARBOUR, HARBOUR_GREETING));
-        bed.project(LANTERN).backend.reply(answering(LANTERN, LANTERN_GREETING));
+        bed.project(HARBOUR)
+            .backend
+            .reply(answering(HARBOUR, HARBOUR_GREETING));
+        bed.project(LANTERN)
+            .backend
+            .reply(answering(LANTERN, LANTERN_GREETING));
         let moved = Backend::start(answering(LANTERN, LANTERN_NEW_GREETING)).await?;
         say(&format!(
             "Started Postgres, two livekit-servers with keys of their own, two backends, \
@@ -76,19 +80,30 @@ impl Stage {
             .await?;
         let changed = Instant::now();
         let newer = |project: &trunkline_testbed::product::ProjectStatus| project.version > before;
-        self.bed.product.project_until(LANTERN, LIMIT, newer).await?;
+        self.bed
+            .product
+            .project_until(LANTERN, LIMIT, newer)
+            .await?;
         Ok(changed.elapsed())
     }
 
     /// Waits until the caller's greeting was heard: to its end, or until it broke
     /// off. Of a model whose words are not decoded: until there was a second of sound.
-    pub(crate) async fn greeted(&self, caller: &Caller, broken: bool) -> anyhow::Result<()> {
+    pub(crate) async fn greeted(
+        &self,
+        caller: &Caller,
+        expected: &str,
+        broken: bool,
+    ) -> anyhow::Result<()> {
         let simulated = self.is_simulated();
         caller
             .heard_until(LIMIT, |pcm| match simulated {
                 true => voice::decode(pcm, SAMPLE_RATE)
                     .first()
-                    .is_some_and(|greeting| broken || greeting.complete),
+                    .is_some_and(|greeting| {
+                        let last = expected.rsplit(' ').next().unwrap_or_default();
+                        broken || greeting.complete || greeting.text.ends_with(last)
+                    }),
                 false => sounding(pcm) >= Duration::from_secs(1),
             })
             .await
@@ -137,13 +152,20 @@ impl Stage {
         for slug in [HARBOUR, LANTERN] {
             self.bed.registered(slug).await?;
             let after = millis(began.elapsed());
-            say(&format!("    {slug}: registered with LiveKit {after} ms after the first INSERT"))?;
+            say(&format!(
+                "    {slug}: registered with LiveKit {after} ms after the first INSERT"
+            ))?;
         }
         Ok(())
     }
 
     async fn version(&self, slug: &str) -> anyhow::Result<i64> {
-        Ok(self.bed.product.project_until(slug, LIMIT, |_| true).await?.version)
+        Ok(self
+            .bed
+            .product
+            .project_until(slug, LIMIT, |_| true)
+            .await?
+            .version)
     }
 }
 
@@ -155,6 +177,9 @@ fn answering(slug: &str, start_message: &str) -> Reply {
 
 /// How much of a recording is louder than a quiet line.
 pub(crate) fn sounding(pcm: &[i16]) -> Duration {
-    let loud = pcm.iter().filter(|sample| sample.unsigned_abs() > 500).count();
+    let loud = pcm
+        .iter()
+        .filter(|sample| sample.unsigned_abs() > 500)
+        .count();
     Duration::from_secs_f64(loud as f64 / f64::from(SAMPLE_RATE))
 }
