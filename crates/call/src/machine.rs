@@ -11,6 +11,8 @@
 //! - The end has one order: what is being said is said, the job is reported, the
 //!   phone side is removed (BYE), its leaving is awaited, then we leave.
 
+mod model;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -19,12 +21,9 @@ use domain::{
 };
 use trunkline_callconfig::Resolved;
 use trunkline_domain as domain;
-use trunkline_realtime::{
-    Command, Event, ItemId, Purpose, ResponseId, ResponseStatus, SessionConfig,
-};
+use trunkline_realtime::{Command, Event, ItemId, ResponseId};
 
 use crate::assignment::JobStatus;
-use crate::chain::chain;
 use crate::playout::Cut;
 
 /// How long we wait in a room for its phone side. The bridge is there before we
@@ -46,6 +45,12 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 const APOLOGY_LIMIT: Duration = Duration::from_secs(15);
 /// How long the phone side may take to leave after BYE (10 to 20 ms are usual).
 const LEAVE_WAIT: Duration = Duration::from_secs(2);
+
+/// Of the answer deadline, what is kept for the model and the greeting when the
+/// lookup takes all the time it may.
+const MODEL_SHARE: Duration = Duration::from_millis(1500);
+/// What the lookup has at least.
+const LEAST_LOOKUP: Duration = Duration::from_millis(500);
 
 /// What happened.
 #[derive(Debug)]
@@ -173,7 +178,6 @@ pub(crate) struct CallMachine {
     sounding: bool,
     outcome: Option<CallOutcome>,
     detail: Option<String>,
-    interruptions: u32,
     times: CallTimes,
     caller_deadline: Option<Instant>,
     answer_within: Duration,
@@ -183,12 +187,6 @@ pub(crate) struct CallMachine {
     end_deadline: Option<Instant>,
     effects: VecDeque<Effect>,
 }
-
-/// Of the answer deadline, what is kept for the model and the greeting when the
-/// lookup takes all the time it may.
-const MODEL_SHARE: Duration = Duration::from_millis(1500);
-/// What the lookup has at least.
-const LEAST_LOOKUP: Duration = Duration::from_millis(500);
 
 impl CallMachine {
     /// A call whose job was assigned at `now`.
@@ -212,7 +210,6 @@ impl CallMachine {
             sounding: false,
             outcome: None,
             detail: None,
-            interruptions: 0,
             times: CallTimes::default(),
             caller_deadline: None,
             answer_within: tenant.answer_deadline,
@@ -390,166 +387,6 @@ impl CallMachine {
         }
     }
 
-    fn connect_model(&mut self, model: String, pause: Duration) {
-        self.model_attempts += 1;
-        self.model = Model::Connecting(model.clone());
-        self.effects
-            .push_back(Effect::ConnectModel { model, pause });
-    }
-
-    fn on_model_connected(&mut self) {
-        let Model::Connecting(model) = &self.model else {
-            return;
-        };
-        self.model = Model::Connected(model.clone());
-        self.detail = None;
-        if self.config.is_some() {
-            self.configure_model();
-        }
-    }
-
-    fn configure_model(&mut self) {
-        let Some(config) = &self.config else { return };
-        self.model = Model::Configuring;
-        self.effects.push_back(Effect::ToModel(Command::Configure(
-            SessionConfig::for_call(config),
-        )));
-    }
-
-    fn on_unreachable(&mut self, now: Instant, reason: String, retry: Retry) {
-        let Model::Connecting(model) = self.model.clone() else {
-            return;
-        };
-        self.detail = Some(reason);
-        if self.config.is_none() {
-            // The early socket was a head start only: the configuration may name
-            // another model, and is followed by attempts of its own.
-            self.model = Model::Absent;
-        } else if retry == Retry::Useful && self.model_attempts < MODEL_ATTEMPTS {
-            self.connect_model(model, MODEL_RETRY_PAUSE);
-        } else {
-            self.lose_model(now);
-        }
-    }
-
-    fn on_model(&mut self, now: Instant, event: Event) {
-        match event {
-            Event::Ready { .. } => self.on_ready(now),
-            Event::SpeechStarted { .. } => {
-                self.reply_deadline = None;
-                if self.phase == Phase::Talking {
-                    self.muted = self.responding.take();
-                    self.sounding = false;
-                    self.effects.push_back(Effect::Interrupt);
-                }
-            }
-            Event::SpeechStopped { .. } => {
-                if self.phase == Phase::Talking {
-                    self.reply_deadline = Some(now + REPLY_WAIT);
-                }
-            }
-            Event::Audio {
-                response,
-                item,
-                pcm,
-            } => self.on_audio(now, response, item, pcm),
-            Event::Refused(error) => {
-                self.detail = Some(error.to_string());
-                self.lose_model(now);
-            }
-            Event::AudioDone { item, .. } => self.effects.push_back(Effect::ItemComplete(item)),
-            Event::ResponseDone { id, status, .. } => self.on_response_done(now, &id, status),
-            Event::Closed(reason) => {
-                self.detail.get_or_insert_with(|| chain(&reason));
-                if self.config.is_none() {
-                    self.model = Model::Absent;
-                    self.effects.push_back(Effect::DropModel);
-                } else {
-                    self.lose_model(now);
-                }
-            }
-            Event::NotStarted {
-                purpose: Purpose::Greeting,
-                error,
-            } => {
-                self.detail = Some(error.to_string());
-                self.lose_model(now);
-            }
-            // The caller's turn is still owed an answer: the reply deadline sees to it.
-            Event::NotStarted {
-                purpose: Purpose::Turn,
-                ..
-            } => {}
-            Event::ResponseStarted { .. }
-            | Event::AgentTranscript { .. }
-            | Event::CallerTranscript { .. }
-            | Event::Warning(_) => {}
-        }
-    }
-
-    fn on_ready(&mut self, now: Instant) {
-        if self.model != Model::Configuring {
-            return;
-        }
-        self.model = Model::Ready;
-        self.times.model_ready = Some(now - self.started);
-        let text = self
-            .config
-            .as_ref()
-            .map_or("", |config| &config.start_message);
-        if text.is_empty() {
-            self.answer(now);
-        } else {
-            let text = text.to_owned();
-            self.effects
-                .push_back(Effect::ToModel(Command::Greet { text }));
-        }
-    }
-
-    fn on_audio(&mut self, now: Instant, response: ResponseId, item: ItemId, pcm: Vec<i16>) {
-        let over = matches!(self.phase, Phase::Closing | Phase::Parting | Phase::Over);
-        if over || self.muted.as_ref() == Some(&response) {
-            return;
-        }
-        self.responding = Some(response);
-        self.sounding = true;
-        self.reply_deadline = None;
-        self.effects.push_back(Effect::Play { item, pcm });
-        self.answer(now);
-    }
-
-    fn on_response_done(&mut self, now: Instant, id: &ResponseId, status: ResponseStatus) {
-        for slot in [&mut self.muted, &mut self.responding] {
-            if slot.as_ref() == Some(id) {
-                *slot = None;
-            }
-        }
-        match status {
-            ResponseStatus::Completed | ResponseStatus::Incomplete { .. } => {
-                self.reply_deadline = None;
-                if self.phase == Phase::Preparing {
-                    // A greeting without sound: answer, and let the caller speak.
-                    self.answer(now);
-                }
-            }
-            ResponseStatus::Cancelled => {}
-            ResponseStatus::Failed(error) => {
-                self.detail = Some(error.to_string());
-                self.lose_model(now);
-            }
-        }
-    }
-
-    fn on_cut(&mut self, cuts: Vec<Cut>) {
-        if !cuts.is_empty() {
-            self.interruptions += 1;
-        }
-        for Cut { item, heard } in cuts {
-            self.effects
-                .push_back(Effect::ToModel(Command::Truncate { item, heard }));
-        }
-    }
-
     /// Takes the phone off the hook, once.
     fn answer(&mut self, now: Instant) {
         if self.phase == Phase::Preparing {
@@ -587,26 +424,6 @@ impl CallMachine {
         self.active_deadline = None;
         self.times.active.get_or_insert(now - self.started);
         self.effects.push_back(Effect::OpenPlayout);
-    }
-
-    /// There is no model, or none any more: the apology, then the end.
-    fn lose_model(&mut self, now: Instant) {
-        self.model = Model::Failed;
-        self.reply_deadline = None;
-        self.answer_deadline = None;
-        self.effects.push_back(Effect::DropModel);
-        if matches!(self.phase, Phase::Closing | Phase::Parting | Phase::Over) {
-            return;
-        }
-        self.set_outcome(CallOutcome::ModelFailed);
-        self.effects.push_back(Effect::Interrupt);
-        self.effects.push_back(Effect::PlayApology);
-        if self.phase == Phase::Preparing {
-            self.effects.push_back(Effect::Publish);
-            self.active_deadline = Some(now + ACTIVE_WAIT);
-        }
-        self.phase = Phase::Closing;
-        self.end_deadline = Some(now + APOLOGY_LIMIT);
     }
 
     fn on_stop(&mut self, now: Instant) {
@@ -708,7 +525,6 @@ impl CallMachine {
             model,
             outcome: self.outcome.unwrap_or(CallOutcome::Crashed),
             detail: self.detail,
-            interruptions: self.interruptions,
             times: self.times,
         }
     }
@@ -721,7 +537,6 @@ pub(crate) struct Summary {
     pub(crate) model: String,
     pub(crate) outcome: CallOutcome,
     pub(crate) detail: Option<String>,
-    pub(crate) interruptions: u32,
     pub(crate) times: CallTimes,
 }
 

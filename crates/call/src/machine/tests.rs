@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 use trunkline_callconfig::FallbackReason;
 use trunkline_domain::{TenantFields, TenantId, TenantVersion};
-use trunkline_realtime::{CloseReason, Usage};
+use trunkline_realtime::{CloseReason, ResponseStatus, Usage};
 
 use super::*;
 

@@ -11,6 +11,8 @@ use tokio::task::JoinSet;
 use trunkline_store::{Keyring, Options, Store, TenantFeed, TenantRow};
 use trunkline_testbed::postgres::Postgres;
 
+use crate::logs;
+
 /// What a test waits for at most. Everything awaited takes milliseconds; a
 /// loaded machine takes longer.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
@@ -47,6 +49,7 @@ impl Bed {
     /// An empty database on this server.
     pub(crate) async fn on(server: &Postgres) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
+        logs::install();
         let name = format!("store_{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let url = server.create_database(&name).await.unwrap();
         let keys = Keyring::generate_key().unwrap();

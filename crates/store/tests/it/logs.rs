@@ -1,32 +1,45 @@
 //! What is logged, with everything logged that can be.
 
+use std::cell::RefCell;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Once;
 
-use tracing_subscriber::fmt::MakeWriter;
 use trunkline_store::{FeedStatus, NewTenant, OpenError, RowProblem};
 use trunkline_testbed::postgres::Postgres;
 
 use crate::bed::{Bed, Beside, LIMIT, reaches};
 
-/// Lines as a subscriber writes them, at every level, on this thread: the
-/// runtime of a test has no other.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+thread_local! {
+    /// What was logged on this thread, which is one test: its runtime has no
+    /// other thread. `None`: nobody asked.
+    static LOG: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+}
 
-impl Log {
-    fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
-        let log = Self::default();
-        let subscriber = tracing_subscriber::fmt()
+/// Logs at every level, for the whole program: a subscriber for one test alone
+/// misses events that another test has come by first, without one.
+pub(crate) fn install() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        tracing_subscriber::fmt()
             .with_max_level(tracing::Level::TRACE)
             .with_ansi(false)
-            .with_writer(log.clone())
-            .finish();
-        (log, tracing::subscriber::set_default(subscriber))
+            .with_writer(|| Log)
+            .init();
+    });
+}
+
+/// What this test logs from here on.
+struct Log;
+
+impl Log {
+    fn capture() -> Self {
+        LOG.set(Some(Vec::new()));
+        Self
     }
 
     fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        let bytes = LOG.with_borrow(|log| log.clone().unwrap_or_default());
+        String::from_utf8(bytes).unwrap()
     }
 
     fn count(&self, part: &str) -> usize {
@@ -36,19 +49,16 @@ impl Log {
 
 impl io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
+        LOG.with_borrow_mut(|log| {
+            if let Some(log) = log {
+                log.extend_from_slice(bytes);
+            }
+        });
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Log {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
     }
 }
 
@@ -57,7 +67,7 @@ async fn statements_are_logged_and_no_value_is() {
     let bed = Bed::start().await;
     bed.insert("by-sql", "hidden-one").await;
     bed.insert("broken", "hidden-two").await;
-    let (log, _guard) = Log::capture();
+    let log = Log::capture();
 
     let mut new = NewTenant::new(
         "by-command",
@@ -87,7 +97,7 @@ async fn an_outage_is_one_line_and_its_end_another() {
     let mut server = Postgres::start().await.unwrap();
     let bed = Bed::on(&server).await;
     bed.store.migrate().await.unwrap();
-    let (log, _guard) = Log::capture();
+    let log = Log::capture();
     let mut feed = bed.store.feed();
     let mut status = feed.status();
     reaches(&mut feed, &[]).await;

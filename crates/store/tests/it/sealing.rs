@@ -68,6 +68,28 @@ async fn clear_text_is_sealed_and_erased_at_first_sight_and_opens_ever_after() {
 }
 
 #[tokio::test]
+async fn each_secret_is_sealed_when_it_alone_is_in_clear() {
+    let bed = Bed::start().await;
+    bed.insert("acme", "secret").await;
+    bed.row("acme").await;
+    for column in [
+        "livekit_api_secret",
+        "call_config_bearer",
+        "provider_api_key",
+    ] {
+        bed.execute(&format!("UPDATE tenants SET {column} = 'later-s3cr3t'"))
+            .await;
+        bed.row("acme").await;
+        let (clear, sealed): (Option<String>, Option<Vec<u8>>) = (
+            bed.value(&format!("SELECT {column} FROM tenants")).await,
+            bed.value(&format!("SELECT {column}_sealed FROM tenants"))
+                .await,
+        );
+        assert!(clear.is_none() && sealed.is_some(), "{column}");
+    }
+}
+
+#[tokio::test]
 async fn a_new_clear_text_replaces_what_was_sealed() {
     let bed = Bed::start().await;
     bed.insert("acme", "old-secret").await;

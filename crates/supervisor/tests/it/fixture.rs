@@ -155,10 +155,8 @@ impl Launcher for Theatre {
             orders: launch.orders.clone(),
             commands,
         };
-        self.launched
-            .try_send(puppet)
-            .ok()
-            .expect("room for one more");
+        let launched = self.launched.try_send(puppet);
+        assert!(launched.is_ok(), "there is room for one more puppet");
         async move {
             if launch.tenant.borrow().project.api_key == "good" {
                 launch.state.set(registered());

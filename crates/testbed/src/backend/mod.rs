@@ -21,7 +21,8 @@ use parking_lot::Mutex;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
 
 use self::connection::{CuttableListener, Peer};
 pub use self::reply::Reply;
@@ -41,12 +42,15 @@ const CALLED: &str = "calledPhone";
 pub struct Backend {
     address: SocketAddr,
     shared: Arc<Shared>,
-    server: JoinHandle<()>,
+    /// One task. It ends when `_stop` is dropped, after its connections.
+    _server: TaskTracker,
+    _stop: DropGuard,
 }
 
 struct Shared {
     script: Mutex<Script>,
     requests: Requests,
+    stop: CancellationToken,
 }
 
 struct Script {
@@ -74,22 +78,28 @@ impl Backend {
                 by_called_number: HashMap::new(),
             }),
             requests: Requests::default(),
+            stop: CancellationToken::new(),
         });
         let router = Router::new()
             .route(PATH, post(call_config))
             .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES))
             .with_state(Arc::clone(&shared));
         let service = router.into_make_service_with_connect_info::<Peer>();
-        let server = tokio::spawn(async move {
-            let served = axum::serve(CuttableListener::new(listener), service).await;
+        let stop = shared.stop.clone();
+        let server = TaskTracker::new();
+        server.spawn(async move {
+            let served = axum::serve(CuttableListener::new(listener), service)
+                .with_graceful_shutdown(stop.cancelled_owned())
+                .await;
             if let Err(error) = served {
                 tracing::error!("the simulated backend ended: {error}");
             }
         });
         Ok(Self {
             address,
+            _stop: shared.stop.clone().drop_guard(),
             shared,
-            server,
+            _server: server,
         })
     }
 
@@ -134,12 +144,6 @@ impl Backend {
     }
 }
 
-impl Drop for Backend {
-    fn drop(&mut self) {
-        self.server.abort();
-    }
-}
-
 async fn call_config(
     State(shared): State<Arc<Shared>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -155,7 +159,10 @@ async fn call_config(
         headers,
         body: body.unwrap_or_default(),
     });
-    reply.give(&peer).await
+    tokio::select! {
+        response = reply.give(&peer, &shared.stop) => response,
+        () = shared.stop.cancelled() => Reply::Close.give(&peer, &shared.stop).await,
+    }
 }
 
 impl Script {

@@ -10,6 +10,7 @@ use axum::response::Response;
 use futures_util::{StreamExt as _, stream};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use super::connection::Peer;
 
@@ -62,8 +63,9 @@ impl Reply {
         Self::Sequence(Arc::new(Mutex::new(replies)))
     }
 
-    /// Gives the reply to whoever asked.
-    pub(super) async fn give(self, peer: &Peer) -> Response {
+    /// Gives the reply to whoever asked. What would last for ever ends with
+    /// `stop`.
+    pub(super) async fn give(self, peer: &Peer, stop: &CancellationToken) -> Response {
         let mut reply = self;
         loop {
             reply = match reply {
@@ -80,12 +82,12 @@ impl Reply {
                     }
                     .unwrap_or_else(Self::failing)
                 }
-                other => break other.respond(peer).await,
+                other => break other.respond(peer, stop).await,
             }
         }
     }
 
-    async fn respond(self, peer: &Peer) -> Response {
+    async fn respond(self, peer: &Peer, stop: &CancellationToken) -> Response {
         match self {
             Self::Json(value) => super::json(StatusCode::OK, value.to_string()),
             Self::Status(status, body) => super::json(status, body),
@@ -94,9 +96,10 @@ impl Reply {
             // The asker's leaving drops this future.
             Self::Hang => std::future::pending().await,
             Self::HangInBody => {
-                let head = stream::once(async { Ok::<_, std::io::Error>(head()) });
-                let body = head.chain(stream::pending());
-                super::json(StatusCode::OK, Body::from_stream(body))
+                let head = stream::once(async { Ok(head()) });
+                let end = stream::once(stop.clone().cancelled_owned());
+                let broken = end.map(|()| Err(std::io::Error::other("the backend is gone")));
+                super::json(StatusCode::OK, Body::from_stream(head.chain(broken)))
             }
             Self::Close => {
                 peer.cut();

@@ -54,7 +54,8 @@ enum State {
 }
 
 enum Input {
-    Room(RoomEvent),
+    /// Boxed: events are large, the rest is nothing.
+    Room(Box<RoomEvent>),
     RoomGone,
     HangUp,
     Time,
@@ -98,6 +99,8 @@ impl Leg {
         mut events: mpsc::UnboundedReceiver<RoomEvent>,
         mut orders: mpsc::Receiver<Command>,
     ) {
+        let shared = Arc::clone(&self.shared);
+        let _last_word = LastWord(&shared);
         let participant = self.room.local_participant();
         let source = RtcAudioSource::Native(self.shared.microphone.source());
         let track = LocalAudioTrack::create_audio_track("phone", source);
@@ -108,7 +111,9 @@ impl Leg {
         let how = loop {
             let deadline = self.deadline();
             let input = tokio::select! {
-                event = events.recv() => event.map_or(Input::RoomGone, Input::Room),
+                event = events.recv() => {
+                    event.map_or(Input::RoomGone, |event| Input::Room(Box::new(event)))
+                },
                 // None: the caller was dropped.
                 _ = orders.recv() => Input::HangUp,
                 () = sleep_until(deadline) => Input::Time,
@@ -149,7 +154,7 @@ impl Leg {
             (Input::Time, State::Ringing { .. }) => return Some(Ending::RangOut),
             (Input::Time, State::Answered { .. }) => self.become_active(),
             (Input::Time, State::Active) | (Input::Task, _) => (),
-            (Input::Room(event), _) => return self.room_event(event),
+            (Input::Room(event), _) => return self.room_event(*event),
         }
         None
     }
@@ -267,6 +272,22 @@ impl Leg {
         self.shared
             .timeline
             .send_modify(|timeline| timeline.ended = Some(Ended { at, how }));
+    }
+}
+
+/// Whatever becomes of the leg, a panic included, nobody waits for it in vain.
+struct LastWord<'a>(&'a Shared);
+
+impl Drop for LastWord<'_> {
+    fn drop(&mut self) {
+        self.0.timeline.send_if_modified(|timeline| {
+            let unsaid = timeline.ended.is_none();
+            timeline.ended.get_or_insert_with(|| Ended {
+                at: Instant::now(),
+                how: Ending::Lost("the leg ended in disorder".to_owned()),
+            });
+            unsaid
+        });
     }
 }
 

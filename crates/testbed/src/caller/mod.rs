@@ -21,7 +21,7 @@ use anyhow::Context as _;
 use livekit::{Room, RoomOptions};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
 
 use self::leg::{Command, Leg};
 use self::microphone::Microphone;
@@ -58,7 +58,8 @@ pub struct Caller {
     identity: String,
     shared: Arc<Shared>,
     commands: mpsc::Sender<Command>,
-    leg: JoinHandle<()>,
+    /// One task, which outlives us by as long as it takes to leave.
+    leg: TaskTracker,
 }
 
 /// What the caller and its leg both see.
@@ -96,13 +97,14 @@ impl Caller {
             .timeline
             .send_modify(|timeline| timeline.joined = Some(Instant::now()));
         let (commands, orders) = mpsc::channel(COMMANDS);
-        let leg = Leg::new(room, Arc::clone(&shared), &options);
+        let leg = TaskTracker::new();
+        leg.spawn(Leg::new(room, Arc::clone(&shared), &options).run(events, orders));
         Ok(Self {
             room: call.room,
             identity: call.identity,
             shared,
             commands,
-            leg: tokio::spawn(leg.run(events, orders)),
+            leg,
         })
     }
 
@@ -323,6 +325,6 @@ impl Caller {
     /// Whether the leg's task has ended, which it does last of all.
     #[must_use]
     pub fn is_gone(&self) -> bool {
-        self.leg.is_finished()
+        self.leg.is_empty()
     }
 }

@@ -179,6 +179,10 @@ impl Guarded {
 }
 
 impl Drop for Guarded {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "drop cannot await; what comes after it must find the server gone"
+    )]
     fn drop(&mut self) {
         drop(self.control.take());
         let until = Instant::now() + DROP_LIMIT;

@@ -149,3 +149,24 @@ async fn garbage_and_oversize_arrive_as_they_are() {
     let answer = ask(&backend, "+1").await.expect("an answer");
     assert_eq!(answer.to_string().len(), 300_000);
 }
+
+#[tokio::test]
+async fn a_backend_that_is_dropped_leaves_nobody_hanging() {
+    for reply in [Reply::Hang, Reply::HangInBody] {
+        let backend = Backend::start(reply).await.expect("a backend");
+        let url = backend.url();
+        let asked = async {
+            let request = client().post(url.clone()).body("{}").timeout(LIMIT);
+            request.send().await?.bytes().await
+        };
+        let dropped = async {
+            backend.wait_for_requests(1, LIMIT).await.expect("asked");
+            drop(backend);
+        };
+        let (answer, ()) = tokio::join!(asked, dropped);
+        let error = answer.expect_err("no answer");
+        assert!(!error.is_timeout(), "{error:?}");
+        let refused = client().post(url).body("{}").send().await;
+        assert!(refused.expect_err("no server").is_connect());
+    }
+}

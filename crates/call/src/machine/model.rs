@@ -1,0 +1,205 @@
+//! The model's side of a call: getting it, listening to it, losing it.
+
+use std::time::{Duration, Instant};
+
+use trunkline_domain::CallOutcome;
+use trunkline_realtime::{
+    Command, Event, ItemId, Purpose, ResponseId, ResponseStatus, SessionConfig,
+};
+
+use super::{
+    ACTIVE_WAIT, APOLOGY_LIMIT, CallMachine, Effect, MODEL_ATTEMPTS, MODEL_RETRY_PAUSE, Model,
+    Phase, REPLY_WAIT, Retry,
+};
+use crate::chain::chain;
+use crate::playout::Cut;
+
+impl CallMachine {
+    pub(super) fn connect_model(&mut self, model: String, pause: Duration) {
+        self.model_attempts += 1;
+        self.model = Model::Connecting(model.clone());
+        self.effects
+            .push_back(Effect::ConnectModel { model, pause });
+    }
+
+    pub(super) fn on_model_connected(&mut self) {
+        let Model::Connecting(model) = &self.model else {
+            return;
+        };
+        self.model = Model::Connected(model.clone());
+        self.detail = None;
+        if self.config.is_some() {
+            self.configure_model();
+        }
+    }
+
+    pub(super) fn configure_model(&mut self) {
+        let Some(config) = &self.config else { return };
+        self.model = Model::Configuring;
+        self.effects.push_back(Effect::ToModel(Command::Configure(
+            SessionConfig::for_call(config),
+        )));
+    }
+
+    pub(super) fn on_unreachable(&mut self, now: Instant, reason: String, retry: Retry) {
+        let Model::Connecting(model) = self.model.clone() else {
+            return;
+        };
+        self.detail = Some(reason);
+        if self.config.is_none() {
+            // The early socket was a head start only: the configuration may name
+            // another model, and is followed by attempts of its own.
+            self.model = Model::Absent;
+        } else if retry == Retry::Useful && self.model_attempts < MODEL_ATTEMPTS {
+            self.connect_model(model, MODEL_RETRY_PAUSE);
+        } else {
+            self.lose_model(now);
+        }
+    }
+
+    pub(super) fn on_model(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::Ready { .. } => self.on_ready(now),
+            Event::SpeechStarted { .. } => {
+                self.reply_deadline = None;
+                if self.phase == Phase::Talking {
+                    self.muted = self.responding.take();
+                    self.sounding = false;
+                    self.effects.push_back(Effect::Interrupt);
+                }
+            }
+            Event::SpeechStopped { .. } => {
+                if self.phase == Phase::Talking {
+                    self.reply_deadline = Some(now + REPLY_WAIT);
+                }
+            }
+            Event::Audio {
+                response,
+                item,
+                pcm,
+            } => self.on_audio(now, response, item, pcm),
+            Event::Refused(error) => {
+                self.detail = Some(error.to_string());
+                self.lose_model(now);
+            }
+            Event::AudioDone { item, .. } => self.effects.push_back(Effect::ItemComplete(item)),
+            Event::ResponseDone { id, status, .. } => self.on_response_done(now, &id, status),
+            Event::Closed(reason) => {
+                self.detail.get_or_insert_with(|| chain(&reason));
+                if self.config.is_none() {
+                    self.model = Model::Absent;
+                    self.effects.push_back(Effect::DropModel);
+                } else {
+                    self.lose_model(now);
+                }
+            }
+            Event::NotStarted {
+                purpose: Purpose::Greeting,
+                error,
+            } => {
+                self.detail = Some(error.to_string());
+                self.lose_model(now);
+            }
+            // The caller's turn is still owed an answer: the reply deadline sees to it.
+            Event::NotStarted {
+                purpose: Purpose::Turn,
+                ..
+            } => {}
+            Event::ResponseStarted { .. }
+            | Event::AgentTranscript { .. }
+            | Event::CallerTranscript { .. }
+            | Event::Warning(_) => {}
+        }
+    }
+
+    pub(super) fn on_ready(&mut self, now: Instant) {
+        if self.model != Model::Configuring {
+            return;
+        }
+        self.model = Model::Ready;
+        self.times.model_ready = Some(now - self.started);
+        let text = self
+            .config
+            .as_ref()
+            .map_or("", |config| &config.start_message);
+        if text.is_empty() {
+            self.answer(now);
+        } else {
+            let text = text.to_owned();
+            self.effects
+                .push_back(Effect::ToModel(Command::Greet { text }));
+        }
+    }
+
+    pub(super) fn on_audio(
+        &mut self,
+        now: Instant,
+        response: ResponseId,
+        item: ItemId,
+        pcm: Vec<i16>,
+    ) {
+        let over = matches!(self.phase, Phase::Closing | Phase::Parting | Phase::Over);
+        if over || self.muted.as_ref() == Some(&response) {
+            return;
+        }
+        self.responding = Some(response);
+        self.sounding = true;
+        self.reply_deadline = None;
+        self.effects.push_back(Effect::Play { item, pcm });
+        self.answer(now);
+    }
+
+    pub(super) fn on_response_done(
+        &mut self,
+        now: Instant,
+        id: &ResponseId,
+        status: ResponseStatus,
+    ) {
+        for slot in [&mut self.muted, &mut self.responding] {
+            if slot.as_ref() == Some(id) {
+                *slot = None;
+            }
+        }
+        match status {
+            ResponseStatus::Completed | ResponseStatus::Incomplete { .. } => {
+                self.reply_deadline = None;
+                if self.phase == Phase::Preparing {
+                    // A greeting without sound: answer, and let the caller speak.
+                    self.answer(now);
+                }
+            }
+            ResponseStatus::Cancelled => {}
+            ResponseStatus::Failed(error) => {
+                self.detail = Some(error.to_string());
+                self.lose_model(now);
+            }
+        }
+    }
+
+    pub(super) fn on_cut(&mut self, cuts: Vec<Cut>) {
+        for Cut { item, heard } in cuts {
+            self.effects
+                .push_back(Effect::ToModel(Command::Truncate { item, heard }));
+        }
+    }
+
+    /// There is no model, or none any more: the apology, then the end.
+    pub(super) fn lose_model(&mut self, now: Instant) {
+        self.model = Model::Failed;
+        self.reply_deadline = None;
+        self.answer_deadline = None;
+        self.effects.push_back(Effect::DropModel);
+        if matches!(self.phase, Phase::Closing | Phase::Parting | Phase::Over) {
+            return;
+        }
+        self.set_outcome(CallOutcome::ModelFailed);
+        self.effects.push_back(Effect::Interrupt);
+        self.effects.push_back(Effect::PlayApology);
+        if self.phase == Phase::Preparing {
+            self.effects.push_back(Effect::Publish);
+            self.active_deadline = Some(now + ACTIVE_WAIT);
+        }
+        self.phase = Phase::Closing;
+        self.end_deadline = Some(now + APOLOGY_LIMIT);
+    }
+}
