@@ -2,7 +2,7 @@
 //! are looked for on this machine first; what is missing is built or downloaded
 //! once and kept in the user's cache.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use anyhow::Context as _;
 use trunkline_testbed::{livekit, postgres};
@@ -13,6 +13,7 @@ async fn main() -> anyhow::Result<()> {
         .with_max_level(tracing::Level::INFO)
         .with_writer(std::io::stderr)
         .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     trunkline_testbed::install_crypto();
     let server = livekit::prepare().await.context("no livekit-server")?;

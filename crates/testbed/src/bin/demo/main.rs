@@ -10,6 +10,7 @@ mod call;
 mod stage;
 mod story;
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -57,6 +58,7 @@ async fn main() -> anyhow::Result<ExitCode> {
             }),
         )
         .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
         .without_time()
         .with_writer(std::io::stderr)
         .init();
