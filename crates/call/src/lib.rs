@@ -15,9 +15,12 @@ mod room;
 mod room_api;
 mod speaker;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use domain::{CallRecord, Tenant};
+use futures_util::FutureExt as _;
+use livekit_api::services::room::RoomClient;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -25,6 +28,8 @@ use trunkline_callconfig::Lookup;
 use trunkline_domain as domain;
 use trunkline_realtime::Connector;
 use url::Url;
+
+use crate::drive::Drive;
 
 pub use assignment::{Assignment, JobReporter, JobStatus};
 
@@ -57,8 +62,37 @@ impl Services {
     }
 }
 
+/// The room of a call whose task crashed. Its phone side would stay in it, in
+/// silence, until somebody hangs up.
+struct Abandoned {
+    rooms: Arc<RoomClient>,
+    room: String,
+}
+
+impl Abandoned {
+    fn new(services: &Services, tenant: &Tenant, assignment: &Assignment) -> Self {
+        Self {
+            rooms: services.rooms.of(tenant),
+            room: assignment.room.clone(),
+        }
+    }
+
+    /// Deletes the room, which hangs up on whoever is in it.
+    async fn send_away(self) {
+        if let Err(error) = self.rooms.delete_room(&self.room).await {
+            tracing::error!(
+                error = %chain::chain(&error),
+                "the room of a crashed call was not deleted: its caller may hear silence"
+            );
+        }
+    }
+}
+
 /// Runs one call to its end and gives its record. When `stop` is cancelled, what
 /// is being said is said (3 s at most) and the phone side is sent away.
+///
+/// # Panics
+/// Passes a panic of its own on, after the phone side was sent away.
 pub async fn run(
     services: Arc<Services>,
     tenant: Arc<Tenant>,
@@ -73,12 +107,23 @@ pub async fn run(
         job = %assignment.job_id,
     );
     async move {
-        let record = drive::Drive::new(services, tenant.clone(), assignment, jobs)
-            .run(stop)
-            .await;
+        let abandoned = Abandoned::new(&services, &tenant, &assignment);
+        let slug = tenant.slug.to_string();
+        let drive = async {
+            Drive::new(services, tenant, assignment, jobs)
+                .run(stop)
+                .await
+        };
+        let record = match AssertUnwindSafe(drive).catch_unwind().await {
+            Ok(record) => record,
+            Err(panic) => {
+                abandoned.send_away().await;
+                std::panic::resume_unwind(panic)
+            }
+        };
         metrics::counter!(
             "trunkline_calls_total",
-            "tenant" => tenant.slug.to_string(),
+            "tenant" => slug,
             "outcome" => record.outcome.as_str(),
             "config_source" => record.config_source.map_or("none", |source| source.as_str()),
         )
