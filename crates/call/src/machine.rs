@@ -35,6 +35,9 @@ const ACTIVE_WAIT: Duration = Duration::from_secs(3);
 /// How long the line may be silent when it is the model's turn. Beyond it the
 /// caller believes that the line is dead.
 const REPLY_WAIT: Duration = Duration::from_secs(10);
+/// How long the line may be silent after the call was answered, when the greeting
+/// is late. Who has just dialled hangs up sooner than who is in a conversation.
+const GREETING_WAIT: Duration = Duration::from_secs(3);
 /// Pause before the model is tried again, and how often while the phone rings.
 const MODEL_RETRY_PAUSE: Duration = Duration::from_millis(300);
 const MODEL_ATTEMPTS: u32 = 3;
@@ -176,6 +179,10 @@ pub(crate) struct CallMachine {
     muted: Option<ResponseId>,
     /// Whether something is being heard, or waits to be.
     sounding: bool,
+    /// Sound that came before it could be let out.
+    waiting: Duration,
+    /// When the sound that has come will have been heard.
+    heard_by: Option<Instant>,
     outcome: Option<CallOutcome>,
     detail: Option<String>,
     times: CallTimes,
@@ -208,6 +215,8 @@ impl CallMachine {
             responding: None,
             muted: None,
             sounding: false,
+            waiting: Duration::ZERO,
+            heard_by: None,
             outcome: None,
             detail: None,
             times: CallTimes::default(),
@@ -415,8 +424,10 @@ impl CallMachine {
             .config
             .as_ref()
             .is_some_and(|config| !config.start_message.is_empty());
-        if greets && !self.sounding {
-            self.reply_deadline = Some(now + REPLY_WAIT);
+        if self.sounding {
+            self.expect_more(now);
+        } else if greets {
+            self.reply_deadline = Some(now + GREETING_WAIT);
         }
     }
 

@@ -179,7 +179,8 @@ impl PlayoutQueue {
 /// No track buffers more than this.
 const MAX_AHEAD: Duration = Duration::from_millis(500);
 
-fn duration(samples: usize) -> Duration {
+/// How long so many samples last.
+pub(crate) fn duration(samples: usize) -> Duration {
     Duration::from_micros(samples as u64 * 1_000_000 / u64::from(SAMPLE_RATE))
 }
 

@@ -140,3 +140,34 @@ pub struct CallRecord {
     /// The steps, from `started_at`.
     pub times: CallTimes,
 }
+
+impl CallRecord {
+    /// The record of a call of which nothing is known but how it ended.
+    pub fn new(
+        id: CallId,
+        tenant_id: TenantId,
+        job_id: &str,
+        room: &str,
+        started_at: DateTime<Utc>,
+        outcome: CallOutcome,
+    ) -> Self {
+        Self {
+            id,
+            tenant_id,
+            job_id: job_id.to_owned(),
+            room: room.to_owned(),
+            sip_call_id: None,
+            trunk_id: None,
+            direction: None,
+            caller: None,
+            called: None,
+            config_source: None,
+            fallback_reason: None,
+            model: None,
+            outcome,
+            detail: None,
+            started_at,
+            times: CallTimes::default(),
+        }
+    }
+}

@@ -4,7 +4,6 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
 use url::Url;
 
 use crate::{
@@ -144,8 +143,8 @@ pub struct TenantFields {
     pub call_config_deadline_ms: i32,
     /// How long the phone may ring, in milliseconds.
     pub answer_deadline_ms: i32,
-    /// A [`CallConfigPatch`] as JSON.
-    pub default_config: Value,
+    /// The JSON text of a [`CallConfigPatch`].
+    pub default_config: String,
     /// Which wire.
     pub provider: String,
     /// Where the model is.
@@ -154,6 +153,39 @@ pub struct TenantFields {
     pub provider_api_key: Option<SecretString>,
     /// Calls at the same time.
     pub max_calls: Option<i32>,
+}
+
+impl TenantFields {
+    /// An enabled tenant of version 1 with what must be given; the rest is as the
+    /// database has it by default.
+    pub fn new(
+        id: TenantId,
+        slug: &str,
+        livekit_url: &str,
+        livekit_api_key: &str,
+        livekit_api_secret: SecretString,
+    ) -> Self {
+        Self {
+            id,
+            slug: slug.to_owned(),
+            version: TenantVersion(1),
+            enabled: true,
+            livekit_url: livekit_url.to_owned(),
+            livekit_api_key: livekit_api_key.to_owned(),
+            livekit_api_secret,
+            agent_name: DEFAULT_AGENT_NAME.to_owned(),
+            deployment: None,
+            call_config_url: None,
+            call_config_bearer: None,
+            call_config_deadline_ms: 4_000,
+            answer_deadline_ms: 6_000,
+            default_config: "{}".to_owned(),
+            provider: ProviderKind::OpenAi.as_str().to_owned(),
+            provider_base_url: None,
+            provider_api_key: None,
+            max_calls: None,
+        }
+    }
 }
 
 /// A tenant that cannot be run, with everything that is wrong with it.
@@ -203,7 +235,7 @@ impl TryFrom<TenantFields> for Tenant {
             fields.answer_deadline_ms,
             500..=60_000,
         );
-        let default_config = check.config(fields.default_config);
+        let default_config = check.config(&fields.default_config);
         let provider = check.provider(&fields.provider);
         let base_url = fields
             .provider_base_url
@@ -315,8 +347,8 @@ impl Check {
         Duration::from_millis(u64::try_from(value).unwrap_or(0))
     }
 
-    fn config(&mut self, value: Value) -> Option<CallConfig> {
-        CallConfigPatch::from_value(value)
+    fn config(&mut self, json: &str) -> Option<CallConfig> {
+        CallConfigPatch::parse(json.as_bytes())
             .map(|patch| patch.over(&CallConfig::built_in()))
             .map_err(|e| self.problems.push(format!("default_config: {e}")))
             .ok()
@@ -354,28 +386,18 @@ impl Check {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn fields() -> TenantFields {
         TenantFields {
-            id: TenantId(uuid::Uuid::nil()),
-            slug: "acme".into(),
-            version: TenantVersion(1),
-            enabled: true,
-            livekit_url: "wss://acme.livekit.cloud".into(),
-            livekit_api_key: "APIabc".into(),
-            livekit_api_secret: "s3cr3t-of-acme".into(),
-            agent_name: DEFAULT_AGENT_NAME.into(),
-            deployment: None,
             call_config_url: Some("https://acme.example/call-config".into()),
-            call_config_bearer: None,
-            call_config_deadline_ms: 4000,
-            answer_deadline_ms: 6000,
-            default_config: json!({"startMessage": "Acme here."}),
-            provider: "openai".into(),
-            provider_base_url: None,
-            provider_api_key: None,
-            max_calls: None,
+            default_config: r#"{"startMessage": "Acme here."}"#.into(),
+            ..TenantFields::new(
+                TenantId(uuid::Uuid::nil()),
+                "acme",
+                "wss://acme.livekit.cloud",
+                "APIabc",
+                "s3cr3t-of-acme".into(),
+            )
         }
     }
 
@@ -393,7 +415,7 @@ mod tests {
         wrong.livekit_url = "ftp://acme".into();
         wrong.livekit_api_secret = "".into();
         wrong.max_calls = Some(0);
-        wrong.default_config = json!({"voice": 3});
+        wrong.default_config = r#"{"voice": 3}"#.into();
         let error = Tenant::try_from(wrong).unwrap_err();
         let starts: Vec<&str> = error
             .problems
@@ -431,7 +453,7 @@ mod tests {
     fn only_what_the_server_sees_asks_for_a_new_registration() {
         let tenant = Tenant::try_from(fields()).unwrap();
         let mut other = fields();
-        other.default_config = json!({"startMessage": "New."});
+        other.default_config = r#"{"startMessage": "New."}"#.into();
         other.max_calls = Some(3);
         assert!(tenant.same_registration(&Tenant::try_from(other).unwrap()));
         for change in [

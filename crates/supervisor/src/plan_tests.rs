@@ -7,24 +7,16 @@ use super::*;
 /// A tenant whose registration is `key` and whose greeting is `greeting`.
 fn tenant(n: u8, version: i64, key: u8, greeting: u8) -> Arc<Tenant> {
     let fields = TenantFields {
-        id: TenantId(Uuid::from_u128(n.into())),
-        slug: format!("t{n}"),
         version: TenantVersion(version),
-        enabled: true,
-        livekit_url: "ws://127.0.0.1:1".into(),
-        livekit_api_key: format!("key{key}"),
-        livekit_api_secret: "secret".into(),
-        agent_name: "a".into(),
-        deployment: None,
-        call_config_url: None,
-        call_config_bearer: None,
-        call_config_deadline_ms: 4000,
-        answer_deadline_ms: 6000,
-        default_config: serde_json::json!({ "startMessage": format!("Hello {greeting}") }),
-        provider: "openai".into(),
-        provider_base_url: None,
-        provider_api_key: None,
-        max_calls: None,
+        default_config: serde_json::json!({ "startMessage": format!("Hello {greeting}") })
+            .to_string(),
+        ..TenantFields::new(
+            TenantId(Uuid::from_u128(n.into())),
+            &format!("t{n}"),
+            "ws://127.0.0.1:1",
+            &format!("key{key}"),
+            "secret".into(),
+        )
     };
     Arc::new(Tenant::try_from(fields).unwrap())
 }

@@ -181,29 +181,19 @@ mod tests {
 
     use chrono::Utc;
     use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-    use trunkline_domain::{CallId, CallOutcome, CallTimes, TenantId};
+    use trunkline_domain::{CallId, CallOutcome, TenantId};
 
     use super::*;
 
     fn record() -> CallRecord {
-        CallRecord {
-            id: CallId::generate(),
-            tenant_id: TenantId(uuid::Uuid::nil()),
-            job_id: "AJ_1".into(),
-            room: "room".into(),
-            sip_call_id: None,
-            trunk_id: None,
-            direction: None,
-            caller: None,
-            called: None,
-            config_source: None,
-            fallback_reason: None,
-            model: None,
-            outcome: CallOutcome::CallerHungUp,
-            detail: None,
-            started_at: Utc::now(),
-            times: CallTimes::default(),
-        }
+        CallRecord::new(
+            CallId::generate(),
+            TenantId(uuid::Uuid::nil()),
+            "AJ_1",
+            "room",
+            Utc::now(),
+            CallOutcome::CallerHungUp,
+        )
     }
 
     /// A database that can be away.

@@ -352,26 +352,22 @@ async fn attend(
             counter!("trunkline_calls_crashed_total", "tenant" => tenant.slug.to_string())
                 .increment(1);
             voice.say(JobStatus::Failed(CallOutcome::Crashed.as_str().to_owned()));
+            let outcome = CallOutcome::Crashed;
+            let ended = (Utc::now() - started_at).to_std().ok();
             CallRecord {
-                id: call_id,
-                tenant_id: tenant.id,
-                job_id: voice.job_id.clone(),
-                room,
-                sip_call_id: None,
-                trunk_id: None,
-                direction: None,
-                caller: None,
-                called: None,
-                config_source: None,
-                fallback_reason: None,
-                model: None,
-                outcome: CallOutcome::Crashed,
                 detail: Some(detail),
-                started_at,
                 times: CallTimes {
-                    ended: (Utc::now() - started_at).to_std().ok(),
+                    ended,
                     ..CallTimes::default()
                 },
+                ..CallRecord::new(
+                    call_id,
+                    tenant.id,
+                    &voice.job_id,
+                    &room,
+                    started_at,
+                    outcome,
+                )
             }
         }
     };

@@ -1,8 +1,7 @@
 use std::num::NonZeroU32;
 
 use parking_lot::Mutex;
-use serde_json::json;
-use trunkline_domain::{CallId, TenantFields, TenantId, TenantVersion};
+use trunkline_domain::{CallId, TenantFields, TenantId};
 use url::Url;
 
 use super::*;
@@ -20,24 +19,14 @@ struct Runner {
 }
 
 fn record(tenant: &Tenant, assignment: &Assignment, outcome: CallOutcome) -> CallRecord {
-    CallRecord {
-        id: assignment.call_id,
-        tenant_id: tenant.id,
-        job_id: assignment.job_id.clone(),
-        room: assignment.room.clone(),
-        sip_call_id: None,
-        trunk_id: None,
-        direction: None,
-        caller: None,
-        called: None,
-        config_source: None,
-        fallback_reason: None,
-        model: None,
+    CallRecord::new(
+        assignment.call_id,
+        tenant.id,
+        &assignment.job_id,
+        &assignment.room,
+        Utc::now(),
         outcome,
-        detail: None,
-        started_at: Utc::now(),
-        times: CallTimes::default(),
-    }
+    )
 }
 
 impl CallRunner for Runner {
@@ -72,26 +61,13 @@ impl CallRunner for Runner {
 }
 
 fn tenant() -> Arc<Tenant> {
-    let fields = TenantFields {
-        id: TenantId(uuid::Uuid::nil()),
-        slug: "acme".into(),
-        version: TenantVersion(1),
-        enabled: true,
-        livekit_url: "ws://127.0.0.1:1".into(),
-        livekit_api_key: "k".into(),
-        livekit_api_secret: "s".into(),
-        agent_name: "a".into(),
-        deployment: None,
-        call_config_url: None,
-        call_config_bearer: None,
-        call_config_deadline_ms: 4000,
-        answer_deadline_ms: 6000,
-        default_config: json!({}),
-        provider: "openai".into(),
-        provider_base_url: None,
-        provider_api_key: None,
-        max_calls: None,
-    };
+    let fields = TenantFields::new(
+        TenantId(uuid::Uuid::nil()),
+        "acme",
+        "ws://127.0.0.1:1",
+        "k",
+        "s".into(),
+    );
     Arc::new(Tenant::try_from(fields).unwrap())
 }
 

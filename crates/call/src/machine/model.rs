@@ -12,7 +12,7 @@ use super::{
     Phase, REPLY_WAIT, Retry,
 };
 use crate::chain::chain;
-use crate::playout::Cut;
+use crate::playout::{self, Cut};
 
 impl CallMachine {
     pub(super) fn connect_model(&mut self, model: String, pause: Duration) {
@@ -64,6 +64,7 @@ impl CallMachine {
                 self.reply_deadline = None;
                 if self.phase == Phase::Talking {
                     self.muted = self.responding.take();
+                    self.heard_by = None;
                     self.sounding = false;
                     self.effects.push_back(Effect::Interrupt);
                 }
@@ -144,9 +145,22 @@ impl CallMachine {
         }
         self.responding = Some(response);
         self.sounding = true;
-        self.reply_deadline = None;
+        self.waiting += playout::duration(pcm.len());
+        self.expect_more(now);
         self.effects.push_back(Effect::Play { item, pcm });
         self.answer(now);
+    }
+
+    /// While a response is under way, the line may not stay silent for long once
+    /// what has come of it was heard: a model can stall in mid-sentence.
+    pub(super) fn expect_more(&mut self, now: Instant) {
+        if self.phase != Phase::Talking {
+            return;
+        }
+        let from = self.heard_by.map_or(now, |heard_by| heard_by.max(now));
+        let heard_by = from + std::mem::take(&mut self.waiting);
+        self.heard_by = Some(heard_by);
+        self.reply_deadline = self.responding.is_some().then_some(heard_by + REPLY_WAIT);
     }
 
     pub(super) fn on_response_done(

@@ -1,33 +1,22 @@
 //! The course of a call, as sentences; then every course at once.
 
 use proptest::prelude::*;
-use serde_json::json;
 use trunkline_callconfig::FallbackReason;
-use trunkline_domain::{TenantFields, TenantId, TenantVersion};
+use trunkline_domain::{TenantFields, TenantId};
 use trunkline_realtime::{CloseReason, ResponseStatus, Usage};
 
 use super::*;
 
 fn tenant() -> Tenant {
     Tenant::try_from(TenantFields {
-        id: TenantId(uuid::Uuid::nil()),
-        slug: "acme".into(),
-        version: TenantVersion(1),
-        enabled: true,
-        livekit_url: "ws://localhost:7880".into(),
-        livekit_api_key: "key".into(),
-        livekit_api_secret: "secret".into(),
-        agent_name: "pstn-voice-agent".into(),
-        deployment: None,
-        call_config_url: None,
-        call_config_bearer: None,
-        call_config_deadline_ms: 4000,
-        answer_deadline_ms: 6000,
-        default_config: json!({"startMessage": "Default."}),
-        provider: "openai".into(),
-        provider_base_url: None,
-        provider_api_key: None,
-        max_calls: None,
+        default_config: r#"{"startMessage": "Default."}"#.into(),
+        ..TenantFields::new(
+            TenantId(uuid::Uuid::nil()),
+            "acme",
+            "ws://localhost:7880",
+            "key",
+            "secret".into(),
+        )
     })
     .unwrap()
 }
@@ -359,6 +348,44 @@ fn a_model_that_does_not_speak_when_it_is_its_turn_is_given_up() {
     call.model(done("greeting", ResponseStatus::Completed));
     call.model(speech_started());
     call.model(speech_stopped());
+    assert_eq!(call.wait(), ["drop model", "interrupt", "apology"]);
+}
+
+#[test]
+fn a_model_that_stalls_in_mid_sentence_is_given_up() {
+    let mut call = Call::talking();
+    call.model(audio("greeting"));
+    call.now += Duration::from_millis(20);
+    assert_eq!(call.wait(), ["drop model", "interrupt", "apology"]);
+
+    let mut call = Call::talking();
+    call.model(done("greeting", ResponseStatus::Completed));
+    assert_eq!(call.machine.deadline(), None, "it is the caller's turn");
+}
+
+#[test]
+fn a_long_answer_that_came_at_once_is_no_stall_while_it_is_heard() {
+    let mut call = Call::talking();
+    let minute = vec![1; 60 * 24_000];
+    call.model(Event::Audio {
+        response: ResponseId::from("greeting"),
+        item: ItemId::from("item"),
+        pcm: minute,
+    });
+    let deadline = call.machine.deadline().expect("more is awaited");
+    assert!(deadline >= call.now + Duration::from_secs(60) + REPLY_WAIT);
+}
+
+#[test]
+fn a_greeting_that_does_not_come_after_the_answer_is_not_awaited_for_long() {
+    let mut call = Call::ringing();
+    call.step(Input::ModelConnected);
+    call.step(Input::Configured(resolved("Hi.", "gpt-realtime")));
+    call.model(Event::Ready { dropped: vec![] });
+    assert_eq!(call.wait(), ["publish"]);
+    call.step(Input::Published);
+    call.step(Input::Status(CallStatus::Active));
+    assert_eq!(call.machine.deadline(), Some(call.now + GREETING_WAIT));
     assert_eq!(call.wait(), ["drop model", "interrupt", "apology"]);
 }
 

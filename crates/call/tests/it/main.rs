@@ -4,12 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use trunkline_call::{Assignment, DefaultProvider, JobReporter, JobStatus, Services};
 use trunkline_callconfig::Lookup;
-use trunkline_domain::{CallId, Tenant, TenantFields, TenantId, TenantVersion};
+use trunkline_domain::{CallId, Tenant, TenantFields, TenantId};
 use trunkline_realtime::Connector;
 use trunkline_testbed::caller::{Caller, CallerOptions};
 use trunkline_testbed::livekit::{LiveKitOptions, LiveKitServer};
@@ -67,24 +66,11 @@ async fn a_call_that_crashes_does_not_leave_its_caller_in_silence() -> anyhow::R
 }
 
 fn tenant(livekit: &LiveKitServer) -> anyhow::Result<Tenant> {
-    Ok(Tenant::try_from(TenantFields {
-        id: TenantId(uuid::Uuid::nil()),
-        slug: "acme".into(),
-        version: TenantVersion(1),
-        enabled: true,
-        livekit_url: livekit.url(),
-        livekit_api_key: livekit.api_key().to_owned(),
-        livekit_api_secret: livekit.api_secret().clone(),
-        agent_name: "pstn-voice-agent".into(),
-        deployment: None,
-        call_config_url: None,
-        call_config_bearer: None,
-        call_config_deadline_ms: 4000,
-        answer_deadline_ms: 6000,
-        default_config: json!({}),
-        provider: "openai".into(),
-        provider_base_url: None,
-        provider_api_key: None,
-        max_calls: None,
-    })?)
+    Ok(Tenant::try_from(TenantFields::new(
+        TenantId(uuid::Uuid::nil()),
+        "acme",
+        &livekit.url(),
+        livekit.api_key(),
+        livekit.api_secret().clone(),
+    ))?)
 }

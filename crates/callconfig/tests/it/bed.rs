@@ -4,14 +4,11 @@ use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
-use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use trunkline_callconfig::{CallConfigRequest, Lookup, Options, Resolved};
-use trunkline_domain::{
-    CallId, DEFAULT_AGENT_NAME, SipParticipant, Tenant, TenantFields, TenantId, TenantVersion,
-};
+use trunkline_domain::{CallId, SipParticipant, Tenant, TenantFields, TenantId};
 use uuid::Uuid;
 
 /// Longer than anything here takes; to be reached is a failure.
@@ -41,24 +38,17 @@ pub(crate) fn tenant(url: Option<&str>) -> Tenant {
 
 pub(crate) fn tenant_with_deadline(url: Option<&str>, deadline_ms: i32) -> Tenant {
     Tenant::try_from(TenantFields {
-        id: TenantId(Uuid::from_u128(7)),
-        slug: "acme".into(),
-        version: TenantVersion(1),
-        enabled: true,
-        livekit_url: "wss://acme.livekit.cloud".into(),
-        livekit_api_key: "APIabc".into(),
-        livekit_api_secret: "s3cr3t-of-acme".into(),
-        agent_name: DEFAULT_AGENT_NAME.into(),
-        deployment: None,
         call_config_url: url.map(str::to_owned),
         call_config_bearer: Some(SecretString::from("bearer-of-acme")),
         call_config_deadline_ms: deadline_ms,
-        answer_deadline_ms: 6000,
-        default_config: json!({"startMessage": "Acme here.", "voice": "cedar"}),
-        provider: "openai".into(),
-        provider_base_url: None,
-        provider_api_key: None,
-        max_calls: None,
+        default_config: r#"{"startMessage": "Acme here.", "voice": "cedar"}"#.into(),
+        ..TenantFields::new(
+            TenantId(Uuid::from_u128(7)),
+            "acme",
+            "wss://acme.livekit.cloud",
+            "APIabc",
+            "s3cr3t-of-acme".into(),
+        )
     })
     .unwrap()
 }

@@ -133,7 +133,7 @@ impl NewTenant {
             call_config_bearer: self.call_config_bearer.clone(),
             call_config_deadline_ms: self.call_config_deadline_ms,
             answer_deadline_ms: self.answer_deadline_ms,
-            default_config: self.default_config.clone(),
+            default_config: self.default_config.to_string(),
             provider: self.provider.clone(),
             provider_base_url: self.provider_base_url.clone(),
             provider_api_key: self.provider_api_key.clone(),

@@ -1,6 +1,7 @@
 //! Reading rows, with the sealing of what is still in clear on the way.
 
 use sqlx::PgConnection;
+use trunkline_domain::MAX_CONFIG_BYTES;
 
 use super::row::{StoredRow, TenantRow};
 use super::sealing;
@@ -54,6 +55,11 @@ async fn finish(
     rows.into_iter().map(|row| row.into_row(keyring)).collect()
 }
 
+/// How much of a default configuration is read: so much that one that is too long
+/// is seen to be. As text, because one row whose JSON cannot be parsed must not
+/// keep all the others from being read.
+const CONFIG_CHARS: i32 = MAX_CONFIG_BYTES as i32 + 1;
+
 async fn select(
     connection: &mut PgConnection,
     slug: Option<&str>,
@@ -76,7 +82,7 @@ async fn select(
             call_config_bearer_sealed,
             call_config_deadline_ms,
             answer_deadline_ms,
-            default_config,
+            left(default_config::text, $2) AS "default_config!",
             provider,
             provider_base_url,
             provider_api_key AS "provider_api_key: _",
@@ -89,6 +95,7 @@ async fn select(
         ORDER BY slug
         "#,
         slug,
+        CONFIG_CHARS,
     )
     .fetch_all(connection)
     .await?)

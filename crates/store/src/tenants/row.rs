@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
-use serde_json::Value;
 use trunkline_domain::{InvalidTenant, Tenant, TenantFields, TenantId, TenantVersion};
 use uuid::Uuid;
 
@@ -81,7 +80,7 @@ pub(super) struct StoredRow {
     pub(super) call_config_bearer_sealed: Option<Vec<u8>>,
     pub(super) call_config_deadline_ms: i32,
     pub(super) answer_deadline_ms: i32,
-    pub(super) default_config: Value,
+    pub(super) default_config: String,
     pub(super) provider: String,
     pub(super) provider_base_url: Option<String>,
     pub(super) provider_api_key: Option<ClearText>,

@@ -227,3 +227,28 @@ async fn rows_that_cannot_be_run_come_with_their_problems_and_do_not_stop_others
         }
     }
 }
+
+#[tokio::test]
+async fn a_default_configuration_that_no_parser_takes_does_not_stop_others() {
+    let bed = Bed::start().await;
+    bed.insert("good", "secret").await;
+    for (slug, json) in [
+        ("deep", "(repeat('[', 500) || repeat(']', 500))::jsonb"),
+        ("vast", "'{\"a\": 1e400}'::jsonb"),
+        ("long", "jsonb_build_object('a', repeat('ä', 300000))"),
+    ] {
+        bed.insert(slug, "secret").await;
+        bed.execute(&format!(
+            "UPDATE tenants SET default_config = {json} WHERE slug = '{slug}'"
+        ))
+        .await;
+        let rows = bed.store.tenants().await.unwrap();
+        assert!(
+            rows.iter()
+                .any(|row| row.slug == "good" && row.tenant.is_ok())
+        );
+        let wrong = rows.iter().find(|row| row.slug == slug).unwrap();
+        let problem = wrong.tenant.as_ref().unwrap_err().to_string();
+        assert!(problem.starts_with("default_config: "), "{slug}: {problem}");
+    }
+}

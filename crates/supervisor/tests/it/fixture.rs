@@ -33,24 +33,14 @@ pub(crate) async fn within<T>(story: &str, future: impl Future<Output = T>) -> T
 /// A row of a tenant, named and identified by a letter.
 pub(crate) fn row(name: char, version: i64, change: impl FnOnce(&mut TenantFields)) -> TenantRow {
     let mut fields = TenantFields {
-        id: TenantId(uuid::Uuid::from_u128(name.into())),
-        slug: name.to_string(),
         version: TenantVersion(version),
-        enabled: true,
-        livekit_url: "ws://127.0.0.1:1".into(),
-        livekit_api_key: "good".into(),
-        livekit_api_secret: "secret".into(),
-        agent_name: "a".into(),
-        deployment: None,
-        call_config_url: None,
-        call_config_bearer: None,
-        call_config_deadline_ms: 4000,
-        answer_deadline_ms: 6000,
-        default_config: serde_json::json!({}),
-        provider: "openai".into(),
-        provider_base_url: None,
-        provider_api_key: None,
-        max_calls: None,
+        ..TenantFields::new(
+            TenantId(uuid::Uuid::from_u128(name.into())),
+            &name.to_string(),
+            "ws://127.0.0.1:1",
+            "good",
+            "secret".into(),
+        )
     };
     change(&mut fields);
     TenantRow {

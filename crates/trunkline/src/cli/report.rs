@@ -21,7 +21,7 @@ pub(super) fn note(text: &str) {
 pub(super) fn result(text: &str) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     match stdout
-        .write_all(text.as_bytes())
+        .write_all(printable(text, Some('\n')).as_bytes())
         .and_then(|()| stdout.flush())
     {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
@@ -34,17 +34,35 @@ pub(super) fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     result(&format!("{}\n", serde_json::to_string(value)?))
 }
 
+/// Text that may have come from a row of the database, with its control
+/// characters spelt out: they could move the cursor or recolour the terminal.
+fn printable(text: &str, kept: Option<char>) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() && Some(c) != kept {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
 /// Columns, each as wide as its widest cell; the last one ends where it ends.
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| row.iter().map(|cell| printable(cell, None)).collect())
+        .collect();
     let mut widths: Vec<usize> = head.iter().map(|cell| cell.chars().count()).collect();
-    for row in rows {
+    for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
     }
     let mut text = String::new();
     let head: Vec<String> = head.iter().map(|cell| (*cell).to_owned()).collect();
-    for row in std::iter::once(&head).chain(rows) {
+    for row in std::iter::once(&head).chain(&rows) {
         let mut line = String::new();
         for (width, cell) in widths.iter().zip(row) {
             line.push_str(cell);
@@ -59,6 +77,13 @@ pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_row_says_cannot_command_the_terminal() {
+        let rows = vec![vec!["a\n\u{1b}[31m".to_owned()]];
+        assert_eq!(table(&["TENANT"], &rows), "TENANT\na\\n\\u{1b}[31m\n");
+        assert_eq!(printable("é\t\n", Some('\n')), "é\\t\n");
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {

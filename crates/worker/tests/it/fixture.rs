@@ -12,9 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use trunkline_call::{Assignment, JobReporter};
-use trunkline_domain::{
-    CallOutcome, CallRecord, CallTimes, Tenant, TenantFields, TenantId, TenantVersion,
-};
+use trunkline_domain::{CallOutcome, CallRecord, Tenant, TenantFields, TenantId};
 use trunkline_worker::{
     CallDesk, CallRunner, Connector, Options, StateCell, Worker, WorkerContext, WorkerExit,
     WorkerOrders, WorkerState,
@@ -32,26 +30,13 @@ pub(crate) async fn within<T>(story: &str, future: impl Future<Output = T>) -> T
 }
 
 pub(crate) fn tenant(change: impl FnOnce(&mut TenantFields)) -> Arc<Tenant> {
-    let mut fields = TenantFields {
-        id: TenantId(uuid::Uuid::from_u128(7)),
-        slug: "acme".into(),
-        version: TenantVersion(1),
-        enabled: true,
-        livekit_url: "ws://127.0.0.1:1".into(),
-        livekit_api_key: "APIacme".into(),
-        livekit_api_secret: "the-secret-of-acme-is-long-enough".into(),
-        agent_name: "pstn-voice-agent".into(),
-        deployment: None,
-        call_config_url: None,
-        call_config_bearer: None,
-        call_config_deadline_ms: 4000,
-        answer_deadline_ms: 6000,
-        default_config: serde_json::json!({}),
-        provider: "openai".into(),
-        provider_base_url: None,
-        provider_api_key: None,
-        max_calls: None,
-    };
+    let mut fields = TenantFields::new(
+        TenantId(uuid::Uuid::from_u128(7)),
+        "acme",
+        "ws://127.0.0.1:1",
+        "APIacme",
+        "the-secret-of-acme-is-long-enough".into(),
+    );
     change(&mut fields);
     Arc::new(Tenant::try_from(fields).unwrap())
 }
@@ -90,24 +75,14 @@ impl CallRunner for Runner {
                 () = stop.cancelled() => CallOutcome::Cut,
                 outcome = ended => outcome.unwrap(),
             };
-            CallRecord {
-                id: assignment.call_id,
-                tenant_id: tenant.id,
-                job_id: assignment.job_id,
-                room: assignment.room,
-                sip_call_id: None,
-                trunk_id: None,
-                direction: None,
-                caller: None,
-                called: None,
-                config_source: None,
-                fallback_reason: None,
-                model: None,
+            CallRecord::new(
+                assignment.call_id,
+                tenant.id,
+                &assignment.job_id,
+                &assignment.room,
+                chrono::Utc::now(),
                 outcome,
-                detail: None,
-                started_at: chrono::Utc::now(),
-                times: CallTimes::default(),
-            }
+            )
         }
         .boxed()
     }

@@ -92,7 +92,6 @@ fn summary(row: &TenantRow, replicas: &[ReplicaView]) -> (String, Option<String>
 mod tests {
     use std::sync::Arc;
 
-    use serde_json::json;
     use trunkline_domain::{InvalidTenant, Tenant, TenantFields, TenantVersion};
     use trunkline_store::RowProblem;
 
@@ -102,24 +101,9 @@ mod tests {
 
     fn row(enabled: bool) -> TenantRow {
         let tenant = Tenant::try_from(TenantFields {
-            id: ID,
-            slug: "acme".into(),
             version: TenantVersion(3),
             enabled,
-            livekit_url: "wss://acme.example".into(),
-            livekit_api_key: "key".into(),
-            livekit_api_secret: "secret".into(),
-            agent_name: "agent".into(),
-            deployment: None,
-            call_config_url: None,
-            call_config_bearer: None,
-            call_config_deadline_ms: 4000,
-            answer_deadline_ms: 6000,
-            default_config: json!({}),
-            provider: "openai".into(),
-            provider_base_url: None,
-            provider_api_key: None,
-            max_calls: None,
+            ..TenantFields::new(ID, "acme", "wss://acme.example", "key", "secret".into())
         });
         TenantRow {
             id: ID,
