@@ -11,6 +11,9 @@ use trunkline_testbed::voice;
 /// that has other work. Nothing passes or fails by being faster than this.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
+/// How long a caller waits for an answer before asking again.
+const PATIENCE: Duration = Duration::from_secs(4);
+
 /// The sentences that a caller has heard so far, whole or broken off.
 pub(crate) fn heard(caller: &Caller) -> Vec<voice::Heard> {
     voice::decode(&caller.heard(), SAMPLE_RATE)
@@ -19,6 +22,10 @@ pub(crate) fn heard(caller: &Caller) -> Vec<voice::Heard> {
 /// Waits until the caller has heard this sentence to its end; a word may be lost
 /// on the way.
 pub(crate) async fn hears(caller: &Caller, sentence: &str) -> anyhow::Result<()> {
+    hears_within(SOON, caller, sentence).await
+}
+
+async fn hears_within(limit: Duration, caller: &Caller, sentence: &str) -> anyhow::Result<()> {
     let last = sentence.rsplit(' ').next().unwrap_or_default();
     let said = |pcm: &[i16]| {
         voice::decode(pcm, SAMPLE_RATE).iter().any(|heard| {
@@ -27,7 +34,7 @@ pub(crate) async fn hears(caller: &Caller, sentence: &str) -> anyhow::Result<()>
         })
     };
     caller
-        .heard_until(SOON, said)
+        .heard_until(limit, said)
         .await
         .with_context(|| format!("{sentence:?} was not heard, but {:?}", heard(caller)))
 }
@@ -35,6 +42,23 @@ pub(crate) async fn hears(caller: &Caller, sentence: &str) -> anyhow::Result<()>
 /// Says a sentence to the agent, in a voice whose words the model understands.
 pub(crate) async fn say(caller: &Caller, sentence: &str) {
     caller.speak(&voice::encode(sentence, SAMPLE_RATE)).await;
+}
+
+/// Says a sentence again until it is answered, as people do when they were not
+/// heard: while the agent's connection is made anew, nobody listens.
+pub(crate) async fn ask_until_answered(caller: &Caller, sentence: &str) -> anyhow::Result<()> {
+    let until = Instant::now() + SOON;
+    let answer = format!("You said: {sentence}");
+    loop {
+        say(caller, sentence).await;
+        let error = match hears_within(PATIENCE, caller, &answer).await {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        if Instant::now() >= until {
+            return Err(error);
+        }
+    }
 }
 
 /// The record of a call, as far as the tests look at it.

@@ -3,23 +3,30 @@
 use trunkline_testbed::bed::{Bed, start_message_of};
 use trunkline_testbed::proxy::Proxy;
 
-use crate::common::{SOON, hears, record_of, say};
+use crate::common::{SOON, ask_until_answered, hears, record_of, say};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_call_does_not_notice_that_its_workers_socket_was_cut() -> anyhow::Result<()> {
-    let bed = Bed::start(&["harbour"]).await?;
-    let project = bed.project("harbour");
-    let target = project.livekit.url().trim_start_matches("ws://").to_owned();
-    let proxy = Proxy::start(target).await?;
+/// Puts a proxy before the LiveKit of the only project, and lets the worker come
+/// through it.
+async fn behind_a_proxy(bed: &Bed) -> anyhow::Result<Proxy> {
+    let target = bed.project("harbour").livekit.url();
+    let proxy = Proxy::start(target.trim_start_matches("ws://").to_owned()).await?;
     sqlx::query("UPDATE tenants SET livekit_url = $1")
         .bind(proxy.url())
         .execute(&bed.sql)
         .await?;
     bed.product
-        .project_until("harbour", SOON, |p| {
-            p.version > 1 && p.state == "registered"
+        .project_until("harbour", SOON, |project| {
+            project.version > 1 && project.state == "registered"
         })
         .await?;
+    Ok(proxy)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_does_not_notice_that_its_workers_socket_was_cut() -> anyhow::Result<()> {
+    let bed = Bed::start(&["harbour"]).await?;
+    let project = bed.project("harbour");
+    let proxy = behind_a_proxy(&bed).await?;
 
     let caller = project.ring().await?;
     hears(&caller, &start_message_of("harbour")).await?;
@@ -41,6 +48,54 @@ async fn a_call_does_not_notice_that_its_workers_socket_was_cut() -> anyhow::Res
     assert_eq!(record_of(&bed.sql, &room).await?.outcome, "caller_hung_up");
     let next = project.ring().await?;
     hears(&next, &start_message_of("harbour")).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_to_the_room_that_is_made_anew_in_mid_call_is_no_hang_up() -> anyhow::Result<()>
+{
+    let bed = Bed::start(&["harbour"]).await?;
+    let project = bed.project("harbour");
+    let proxy = behind_a_proxy(&bed).await?;
+    let caller = project.ring().await?;
+    hears(&caller, &start_message_of("harbour")).await?;
+
+    // After a resumption that fails, the SDK joins anew and forgets everybody first.
+    proxy.refuse(Some("/rtc"));
+    assert!(
+        proxy.cut("/rtc") > 0,
+        "the room is joined through the proxy"
+    );
+    proxy.refused(2, SOON).await?;
+    proxy.refuse(None);
+    ask_until_answered(&caller, "Are you still there?").await?;
+
+    let room = caller.room().to_owned();
+    caller.hang_up().await?;
+    assert_eq!(record_of(&bed.sql, &room).await?.outcome, "caller_hung_up");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_cannot_be_sent_away_now_is_sent_away_as_soon_as_it_can_be()
+-> anyhow::Result<()> {
+    let bed = Bed::start(&["harbour"]).await?;
+    let project = bed.project("harbour");
+    let proxy = behind_a_proxy(&bed).await?;
+    let caller = project.ring().await?;
+    hears(&caller, &start_message_of("harbour")).await?;
+    let room = caller.room().to_owned();
+
+    proxy.refuse(Some("/twirp"));
+    let probe = project.livekit.probe();
+    let dispatch = probe.dispatches(&room).await?.remove(0);
+    probe.delete_dispatch(&room, &dispatch.id).await?;
+    // The removal of the phone side, and then the deletion of the room.
+    proxy.refused(2, SOON).await?;
+    proxy.refuse(None);
+    caller.wait_ended(SOON).await?;
+    probe.room_gone(&room, SOON).await?;
+    assert_eq!(record_of(&bed.sql, &room).await?.outcome, "cut");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

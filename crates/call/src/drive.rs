@@ -351,11 +351,10 @@ impl Drive {
                 Err(_) => tracing::warn!("the room did not close in {CLOSE_TIMEOUT:?}"),
             }
         }
-        let client = self.services.rooms.of(&self.tenant);
-        if let Err(error) = client.delete_room(&self.assignment.room).await {
-            // Usually the room is gone already, deleted by its owner.
-            tracing::debug!(error = %chain(&error), "the room was not deleted");
-        }
+        self.services
+            .rooms
+            .delete_room(&self.tenant, &self.assignment.room)
+            .await;
     }
 
     fn record(self) -> CallRecord {

@@ -20,7 +20,6 @@ use std::sync::Arc;
 
 use domain::{CallRecord, Tenant};
 use futures_util::FutureExt as _;
-use livekit_api::services::room::RoomClient;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -51,39 +50,19 @@ pub struct DefaultProvider {
 }
 
 impl Services {
-    /// Shared by all calls.
-    pub fn new(lookup: Lookup, models: Connector, default_provider: DefaultProvider) -> Self {
+    /// Shared by all calls. `cut` is cancelled when the process ends without
+    /// waiting for its calls.
+    pub fn new(
+        lookup: Lookup,
+        models: Connector,
+        default_provider: DefaultProvider,
+        cut: CancellationToken,
+    ) -> Self {
         Self {
             lookup,
             models,
             default_provider,
-            rooms: room_api::RoomApi::default(),
-        }
-    }
-}
-
-/// The room of a call whose task crashed. Its phone side would stay in it, in
-/// silence, until somebody hangs up.
-struct Abandoned {
-    rooms: Arc<RoomClient>,
-    room: String,
-}
-
-impl Abandoned {
-    fn new(services: &Services, tenant: &Tenant, assignment: &Assignment) -> Self {
-        Self {
-            rooms: services.rooms.of(tenant),
-            room: assignment.room.clone(),
-        }
-    }
-
-    /// Deletes the room, which hangs up on whoever is in it.
-    async fn send_away(self) {
-        if let Err(error) = self.rooms.delete_room(&self.room).await {
-            tracing::error!(
-                error = %chain::chain(&error),
-                "the room of a crashed call was not deleted: its caller may hear silence"
-            );
+            rooms: room_api::RoomApi::new(cut),
         }
     }
 }
@@ -107,17 +86,14 @@ pub async fn run(
         job = %assignment.job_id,
     );
     async move {
-        let abandoned = Abandoned::new(&services, &tenant, &assignment);
         let slug = tenant.slug.to_string();
-        let drive = async {
-            Drive::new(services, tenant, assignment, jobs)
-                .run(stop)
-                .await
-        };
-        let record = match AssertUnwindSafe(drive).catch_unwind().await {
+        let room = assignment.room.clone();
+        let drive = Drive::new(services.clone(), tenant.clone(), assignment, jobs);
+        let record = match AssertUnwindSafe(drive.run(stop)).catch_unwind().await {
             Ok(record) => record,
             Err(panic) => {
-                abandoned.send_away().await;
+                // Its phone side would stay in the room, in silence.
+                services.rooms.delete_room(&tenant, &room).await;
                 std::panic::resume_unwind(panic)
             }
         };

@@ -29,6 +29,9 @@ use crate::playout::Cut;
 /// How long we wait in a room for its phone side. The bridge is there before we
 /// are; an outbound call's participant may come a little later.
 const CALLER_WAIT: Duration = Duration::from_secs(10);
+/// How long the phone side may be out of sight while our connection to the room is
+/// made anew. The SDK takes 1 to 5 s; the caller hears nothing meanwhile.
+const MISSING_WAIT: Duration = Duration::from_secs(20);
 /// How long after answering we wait for `active`. The bridge itself waits at
 /// most 1 s for the caller's first RTP.
 const ACTIVE_WAIT: Duration = Duration::from_secs(3);
@@ -60,8 +63,11 @@ const LEAST_LOOKUP: Duration = Duration::from_millis(500);
 pub(crate) enum Input {
     Joined,
     JoinFailed(String),
-    /// The phone side was found in the room.
+    /// The phone side was found in the room, or found again.
     Caller(SipParticipant),
+    /// Our connection to the room is made anew, and the phone side is not seen
+    /// for as long as it takes.
+    CallerMissing,
     /// `sip.callStatus` changed.
     Status(CallStatus),
     CallerLeft,
@@ -187,6 +193,7 @@ pub(crate) struct CallMachine {
     detail: Option<String>,
     times: CallTimes,
     caller_deadline: Option<Instant>,
+    missing_deadline: Option<Instant>,
     answer_within: Duration,
     answer_deadline: Option<Instant>,
     active_deadline: Option<Instant>,
@@ -221,6 +228,7 @@ impl CallMachine {
             detail: None,
             times: CallTimes::default(),
             caller_deadline: None,
+            missing_deadline: None,
             answer_within: tenant.answer_deadline,
             answer_deadline: None,
             active_deadline: None,
@@ -246,6 +254,7 @@ impl CallMachine {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         [
             self.caller_deadline,
+            self.missing_deadline,
             self.answer_deadline,
             self.active_deadline,
             self.reply_deadline,
@@ -279,6 +288,7 @@ impl CallMachine {
             Input::JoinFailed(reason) => self.give_up(now, CallOutcome::JoinFailed, reason),
             Input::Caller(sip) => self.on_caller(now, sip),
             Input::Status(status) => self.on_status(now, status),
+            Input::CallerMissing => self.missing_deadline = Some(now + MISSING_WAIT),
             Input::CallerLeft => self.on_caller_left(now),
             Input::RoomLost(reason) => self.on_room_lost(now, reason),
             Input::CallerRemoved => {
@@ -308,7 +318,12 @@ impl CallMachine {
     }
 
     fn on_caller(&mut self, now: Instant, sip: SipParticipant) {
-        if self.caller.is_some() || self.outcome.is_some() {
+        if self.outcome.is_some() {
+            return;
+        }
+        if self.caller.is_some() {
+            self.missing_deadline = None;
+            self.on_status(now, sip.status);
             return;
         }
         self.caller_deadline = None;
@@ -461,6 +476,9 @@ impl CallMachine {
         } else if due(self.caller_deadline) {
             let detail = "no participant of kind SIP came into the room".to_owned();
             self.give_up(now, CallOutcome::NoCaller, detail);
+        } else if due(self.missing_deadline) {
+            let detail = "the phone side was not found again after a reconnection".to_owned();
+            self.give_up(now, CallOutcome::RoomClosed, detail);
         } else if due(self.active_deadline) {
             // Better heard by nobody than silent to somebody.
             self.active_deadline = None;
@@ -496,6 +514,7 @@ impl CallMachine {
         }
         self.phase = Phase::Parting;
         self.caller_deadline = None;
+        self.missing_deadline = None;
         self.answer_deadline = None;
         self.active_deadline = None;
         self.reply_deadline = None;

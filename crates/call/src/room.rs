@@ -1,7 +1,7 @@
 //! The room of a call: what its events mean for the call, in the call's terms.
 
 use domain::{CallStatus, SipParticipant};
-use livekit::participant::ParticipantKind;
+use livekit::participant::{ParticipantKind, ParticipantState};
 use livekit::prelude::*;
 use livekit::webrtc::audio_stream::native::NativeAudioStream;
 use trunkline_domain as domain;
@@ -39,12 +39,22 @@ impl RoomReader {
                 changed_attributes,
             } => {
                 let status = changed_attributes.get(CALL_STATUS)?;
-                self.is_caller(&participant.identity())
-                    .then(|| Reading::Input(Input::Status(CallStatus::parse(status))))
+                let status = CallStatus::parse(status);
+                // One that we do not know yet says nothing of who hears whom.
+                let known = status != CallStatus::Unknown;
+                (known && self.is_caller(&participant.identity()))
+                    .then_some(Reading::Input(Input::Status(status)))
             }
-            RoomEvent::ParticipantDisconnected(participant) => self
-                .is_caller(&participant.identity())
-                .then_some(Reading::Input(Input::CallerLeft)),
+            RoomEvent::ParticipantDisconnected(participant) => {
+                // When it connects anew, the SDK forgets everybody, and says so in
+                // the same words; only who was *told* to have left is in this state.
+                let input = match participant.state() {
+                    ParticipantState::Disconnected => Input::CallerLeft,
+                    _ => Input::CallerMissing,
+                };
+                self.is_caller(&participant.identity())
+                    .then_some(Reading::Input(input))
+            }
             RoomEvent::TrackSubscribed {
                 track: RemoteTrack::Audio(track),
                 participant,
@@ -61,10 +71,14 @@ impl RoomReader {
     }
 
     fn on_participant(&mut self, participant: &RemoteParticipant) -> Option<Reading> {
-        if self.caller.is_some() || participant.kind() != ParticipantKind::Sip {
+        let identity = participant.identity();
+        let is_another = self
+            .caller
+            .as_ref()
+            .is_some_and(|caller| *caller != identity);
+        if is_another || participant.kind() != ParticipantKind::Sip {
             return None;
         }
-        let identity = participant.identity();
         let attributes = participant.attributes();
         let sip = SipParticipant::from_attributes(
             identity.as_str(),

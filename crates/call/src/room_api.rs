@@ -8,21 +8,66 @@ use std::time::Duration;
 
 use domain::{Tenant, TenantId, TenantVersion};
 use livekit_api::services::room::RoomClient;
+use livekit_api::services::{ServerError, ServerErrorCode, ServiceError};
 use parking_lot::Mutex;
 use secrecy::ExposeSecret;
+use tokio_util::sync::CancellationToken;
 use trunkline_domain as domain;
 use url::Url;
+
+use crate::chain::chain;
 
 /// One request, with its retries. The caller waits in silence meanwhile.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// Between attempts to delete a room: one minute in all, after which the bridge
+/// has long noticed that nothing is heard of us.
+const RETRY_PAUSES: [Duration; 6] = [
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+    Duration::from_secs(15),
+    Duration::from_secs(30),
+];
+
 /// See the module.
-#[derive(Default)]
 pub(crate) struct RoomApi {
+    cut: CancellationToken,
     clients: Mutex<HashMap<TenantId, (TenantVersion, Arc<RoomClient>)>>,
 }
 
 impl RoomApi {
+    /// `cut` is cancelled when the process ends and waits for nobody.
+    pub(crate) fn new(cut: CancellationToken) -> Self {
+        Self {
+            cut,
+            clients: Mutex::default(),
+        }
+    }
+
+    /// Deletes a room, which hangs up on whoever is in it. With LiveKit out of
+    /// reach it is tried again for a minute: the caller may still be on the line,
+    /// in silence. A process that is cut tries once: it has no minute, and the
+    /// call's record must still be handed over.
+    pub(crate) async fn delete_room(&self, tenant: &Tenant, room: &str) {
+        let client = self.of(tenant);
+        let mut pauses = RETRY_PAUSES.iter();
+        while let Err(error) = client.delete_room(room).await {
+            let pause = pauses.next().filter(|_| is_passing(&error));
+            let Some(pause) = pause else {
+                // Usually the room is gone already, deleted by its owner.
+                tracing::debug!(error = %chain(&error), "the room was not deleted");
+                return;
+            };
+            tracing::warn!(error = %chain(&error), "LiveKit is out of reach: the room stays for now");
+            tokio::select! {
+                () = tokio::time::sleep(*pause) => {}
+                () = self.cut.cancelled() => return,
+            }
+        }
+    }
+
     /// The client of a tenant's project.
     pub(crate) fn of(&self, tenant: &Tenant) -> Arc<RoomClient> {
         let mut clients = self.clients.lock();
@@ -45,6 +90,19 @@ impl RoomApi {
                 client
             }
         }
+    }
+}
+
+/// Whether the same request may well succeed later.
+fn is_passing(error: &ServiceError) -> bool {
+    match error {
+        ServiceError::Twirp(ServerError::Request(_)) => true,
+        ServiceError::Twirp(ServerError::Twirp(refusal)) => [
+            ServerErrorCode::UNAVAILABLE,
+            ServerErrorCode::DEADLINE_EXCEEDED,
+        ]
+        .contains(&refusal.code.as_str()),
+        _ => false,
     }
 }
 

@@ -3,11 +3,13 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -18,13 +20,14 @@ const MAX_HEAD: usize = 32 * 1024;
 pub struct Proxy {
     address: SocketAddr,
     connections: Arc<Mutex<Connections>>,
+    refused: watch::Sender<usize>,
     _stop: DropGuard,
 }
 
 #[derive(Default)]
 struct Connections {
     open: Vec<(String, CancellationToken)>,
-    refused: Option<String>,
+    refuse: Option<String>,
 }
 
 impl Proxy {
@@ -39,17 +42,18 @@ impl Proxy {
         let address = listener.local_addr()?;
         let connections = Arc::new(Mutex::new(Connections::default()));
         let stop = CancellationToken::new();
+        let refused = watch::Sender::new(0);
         let tasks = TaskTracker::new();
-        tasks.spawn(accept(
-            listener,
+        let door = Door {
             target,
-            connections.clone(),
-            stop.clone(),
-            tasks.clone(),
-        ));
+            connections: connections.clone(),
+            refused: refused.clone(),
+        };
+        tasks.spawn(accept(listener, door, stop.clone(), tasks.clone()));
         Ok(Self {
             address,
             connections,
+            refused,
             _stop: stop.drop_guard(),
         })
     }
@@ -77,17 +81,32 @@ impl Proxy {
 
     /// Refuses new connections whose path begins with `path`; `None`: no more.
     pub fn refuse(&self, path: Option<&str>) {
-        self.connections.lock().refused = path.map(str::to_owned);
+        self.connections.lock().refuse = path.map(str::to_owned);
+    }
+
+    /// Waits until this many connections have been refused.
+    ///
+    /// # Errors
+    /// When there were fewer after `limit`.
+    pub async fn refused(&self, count: usize, limit: Duration) -> anyhow::Result<()> {
+        let mut refused = self.refused.subscribe();
+        tokio::time::timeout(limit, refused.wait_for(|&refused| refused >= count))
+            .await
+            .with_context(|| format!("fewer than {count} connections were refused"))?
+            .context("the proxy is gone")?;
+        Ok(())
     }
 }
 
-async fn accept(
-    listener: TcpListener,
+/// What each connection is let through to, or is refused at.
+#[derive(Clone)]
+struct Door {
     target: String,
     connections: Arc<Mutex<Connections>>,
-    stop: CancellationToken,
-    tasks: TaskTracker,
-) {
+    refused: watch::Sender<usize>,
+}
+
+async fn accept(listener: TcpListener, door: Door, stop: CancellationToken, tasks: TaskTracker) {
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
@@ -95,31 +114,27 @@ async fn accept(
         };
         if let Ok((client, _)) = accepted {
             let token = stop.child_token();
-            tasks.spawn(serve(client, target.clone(), connections.clone(), token));
+            tasks.spawn(serve(client, door.clone(), token));
         }
     }
 }
 
-async fn serve(
-    mut client: TcpStream,
-    target: String,
-    connections: Arc<Mutex<Connections>>,
-    token: CancellationToken,
-) {
+async fn serve(mut client: TcpStream, door: Door, token: CancellationToken) {
     let forward = async {
         let (head, path) = read_head(&mut client).await?;
         {
-            let mut connections = connections.lock();
+            let mut connections = door.connections.lock();
             if connections
-                .refused
+                .refuse
                 .as_ref()
-                .is_some_and(|refused| path.starts_with(refused))
+                .is_some_and(|refuse| path.starts_with(refuse))
             {
+                door.refused.send_modify(|count| *count += 1);
                 return Ok(());
             }
             connections.open.push((path, token.clone()));
         }
-        let mut server = TcpStream::connect(&target).await?;
+        let mut server = TcpStream::connect(&door.target).await?;
         server.write_all(&head).await?;
         tokio::io::copy_bidirectional(&mut client, &mut server).await?;
         Ok::<_, std::io::Error>(())

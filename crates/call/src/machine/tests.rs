@@ -409,6 +409,19 @@ fn a_room_without_a_phone_side_is_left() {
 }
 
 #[test]
+fn a_caller_out_of_sight_during_a_reconnection_has_not_hung_up() {
+    let mut call = Call::talking();
+    assert!(call.step(Input::CallerMissing).is_empty());
+    assert!(call.step(Input::Caller(sip(CallStatus::Active))).is_empty());
+    assert!(call.machine.listening());
+
+    call.step(Input::CallerMissing);
+    call.model(done("greeting", ResponseStatus::Completed));
+    assert_eq!(call.wait(), ["report Success", "drop model", "bye"]);
+    assert_eq!(call.outcome(), CallOutcome::RoomClosed);
+}
+
+#[test]
 fn a_caller_left_behind_in_a_room_that_we_lost_is_sent_away_through_the_api() {
     let mut call = Call::talking();
     let ended = call.step(Input::RoomLost("removed".into()));
@@ -449,6 +462,7 @@ fn any_input() -> impl Strategy<Value = Input> {
         ]
         .prop_map(Input::Status),
         Just(()).prop_map(|()| Input::CallerLeft),
+        Just(()).prop_map(|()| Input::CallerMissing),
         Just(()).prop_map(|()| Input::RoomLost("x".into())),
         prop_oneof![Just(""), Just("Hi.")]
             .prop_map(|text| Input::Configured(resolved(text, "gpt-realtime"))),

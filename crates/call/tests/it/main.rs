@@ -37,6 +37,7 @@ async fn a_call_that_crashes_does_not_leave_its_caller_in_silence() -> anyhow::R
             base_url: "http://127.0.0.1:9".parse()?,
             api_key: None,
         },
+        CancellationToken::new(),
     );
     let assignment = Assignment {
         call_id: CallId::generate(),

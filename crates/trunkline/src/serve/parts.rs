@@ -77,6 +77,7 @@ impl Parts {
                 Lookup::new(&config.call_config)?,
                 models,
                 default_provider(config),
+                stop.cut.clone(),
             )),
             records: queue,
         };
