@@ -2,7 +2,9 @@
 
 use super::native::NativeBuffer;
 use super::sealed::Sealed;
-use super::{I010Buffer, I420ABuffer, I420Buffer, I422Buffer, I444Buffer, NV12Buffer};
+use super::{
+    I010Buffer, I420ABuffer, I420Buffer, I422Buffer, I444Buffer, NV12Buffer, VideoBuffer as _,
+};
 
 /// What distinguishes ten bits from eight.
 const TEN_TO_EIGHT_BITS: u32 = 2;
@@ -145,7 +147,7 @@ impl Sealed for I420ABuffer {
 impl Sealed for NativeBuffer {
     /// The platform's memory cannot be read here: black.
     fn to_i420(&self) -> I420Buffer {
-        I420Buffer::new_black(self.width, self.height)
+        I420Buffer::new_black(self.width(), self.height())
     }
 }
 

@@ -7,8 +7,7 @@ const BLOCK: &str = "[[package]]\n";
 /// `ours`, with the packages of `theirs` of which ours has no version that cargo
 /// would take for the same. What is not needed cargo removes, and an edge to
 /// a package that is not there it resolves again.
-#[must_use]
-pub fn merge(ours: &str, theirs: &str) -> String {
+pub(crate) fn merge(ours: &str, theirs: &str) -> String {
     let known: BTreeSet<_> = blocks(ours).filter_map(compatibility).collect();
     let mut merged = ours.trim_end().to_owned();
     for block in blocks(theirs) {
@@ -22,9 +21,18 @@ pub fn merge(ours: &str, theirs: &str) -> String {
     merged
 }
 
+/// `lock` without the local package of this name: so that one from a registry
+/// takes its place.
+pub(crate) fn without_local(lock: &str, name: &str) -> String {
+    let head = lock.split(BLOCK).next().unwrap_or_default();
+    let kept = blocks(lock)
+        .filter(|block| field(block, "name") != Some(name) || field(block, "source").is_some())
+        .map(|block| format!("{BLOCK}{block}"));
+    std::iter::once(head.to_owned()).chain(kept).collect()
+}
+
 /// The packages of `made` that came from a registry and are in none of `known`.
-#[must_use]
-pub fn strangers(made: &str, known: &[&str]) -> Vec<String> {
+pub(crate) fn strangers(made: &str, known: &[&str]) -> Vec<String> {
     let known: BTreeSet<_> = known
         .iter()
         .flat_map(|lock| blocks(lock))
@@ -90,6 +98,14 @@ mod tests {
                 ("c", "2.0.0")
             ]
         );
+    }
+
+    #[test]
+    fn a_local_package_makes_room_for_one_of_the_registry() {
+        let lock = format!("{OURS}\n[[package]]\nname = \"engine\"\nversion = \"0.1.0\"\n");
+        let without = without_local(&lock, "engine");
+        assert_eq!(without.trim_end(), OURS.trim_end());
+        assert_eq!(without_local(&lock, "a"), lock);
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub fn profiles(manifest: &str) -> String {
 /// directory `place` where they were in `crates`: a path of their own keeps what
 /// is compiled from them apart from the workspace's.
 #[must_use]
-pub fn swapped(manifest: &str, place: &str) -> String {
+pub(crate) fn swapped(manifest: &str, place: &str) -> String {
     tables(manifest)
         .filter(|table| !table.starts_with("[patch."))
         .collect::<String>()

@@ -8,6 +8,7 @@
 mod files;
 mod lock;
 mod manifest;
+mod swap;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,8 +17,8 @@ use anyhow::Context as _;
 use cargo_metadata::{Metadata, MetadataCommand};
 
 pub use self::files::{link, mirror, write_if_changed};
-pub use self::lock::{merge as merge_locks, strangers};
-pub use self::manifest::{profiles, same_features, swapped};
+pub use self::manifest::{profiles, same_features};
+pub use self::swap::SwappedWorkspace;
 
 /// The crate's name.
 const SDK: &str = "livekit";
@@ -134,7 +135,13 @@ impl Locks {
     /// The merged lock file, as cargo is to start from.
     #[must_use]
     pub fn merged(&self) -> String {
-        merge_locks(&self.ours, &self.theirs)
+        lock::merge(&self.ours, &self.theirs)
+    }
+
+    /// The same with the C++ engine in the place of ours.
+    #[must_use]
+    pub fn merged_for_swap(&self) -> String {
+        lock::merge(&lock::without_local(&self.ours, ENGINE), &self.theirs)
     }
 
     /// Holds cargo to it: the lock file that it made has nothing from a
@@ -143,7 +150,7 @@ impl Locks {
     /// # Errors
     /// When it has.
     pub fn check(&self, made: &str) -> anyhow::Result<()> {
-        let strangers = strangers(made, &[&self.ours, &self.theirs]);
+        let strangers = lock::strangers(made, &[&self.ours, &self.theirs]);
         anyhow::ensure!(
             strangers.is_empty(),
             "cargo took versions that no lock file names: {}",

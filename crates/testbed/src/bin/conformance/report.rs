@@ -5,8 +5,6 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-
 use crate::limits;
 use crate::run::{Joins, Outcome, Test};
 use crate::suites::{LEFT_OUT, SUITES};
@@ -152,12 +150,11 @@ impl Report {
         for (title, times) in &self.failures {
             say(&format!("failed in {times} of {}: {title}", self.runs))?;
         }
-        say(&json!({
-            "passed": self.passed,
-            "failed": self.failed,
-            "left_out": self.left_out,
-        })
-        .to_string())
+        // By hand: in the order that is promised.
+        say(&format!(
+            r#"{{"passed":{},"failed":{},"left_out":{}}}"#,
+            self.passed, self.failed, self.left_out
+        ))
     }
 
     /// Says how far it is, on terminals.
@@ -183,14 +180,20 @@ fn show_failure(title: &str, what: &str, took: Duration, output: &Path) -> std::
     clear_progress();
     say(&format!("  {title} {what}, after {} s", seconds(took)))?;
     let text = String::from_utf8_lossy(&std::fs::read(output).unwrap_or_default()).into_owned();
-    let lines: Vec<&str> = text
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .collect();
+    let lines = telling(&text);
     for line in &lines[lines.len().saturating_sub(limits::SHOWN_LINES)..] {
         say(&format!("    | {line}"))?;
     }
     say(&format!("    all of it: {}", output.display()))
+}
+
+/// The lines before the test program's own summary, without empty ones.
+fn telling(output: &str) -> Vec<&str> {
+    output
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .take_while(|&line| line != "failures:")
+        .collect()
 }
 
 fn row(name: &str, passed: &str, failed: &str, left: &str, seconds: &str, note: &str) -> String {
@@ -207,4 +210,15 @@ fn say(line: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{line}")?;
     out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_test_said_is_told_apart_from_its_summary() {
+        let output = "running 1 test\n\nError: no\nFAILED\n\nfailures:\n\nfailures:\n    it\n";
+        assert_eq!(telling(output), ["running 1 test", "Error: no", "FAILED"]);
+    }
 }

@@ -92,6 +92,8 @@ pub(crate) async fn run(
         .env("LIVEKIT_URL", url)
         .env("LIVEKIT_API_KEY", server.api_key())
         .env("LIVEKIT_API_SECRET", server.api_secret().expose_secret())
+        // A trace of the SDK's frames says less than what it stands behind.
+        .env("RUST_BACKTRACE", "0")
         .stdin(Stdio::null())
         .stdout(log.try_clone().context("cannot share the output file")?)
         .stderr(log)
