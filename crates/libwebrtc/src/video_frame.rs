@@ -146,8 +146,13 @@ pub type BoxVideoBuffer = Box<dyn VideoBuffer>;
 /// A frame of any layout.
 pub type BoxVideoFrame = VideoFrame<BoxVideoBuffer>;
 
+mod to_i420;
+
 mod sealed {
-    pub trait Sealed: Send + Sync {}
+    pub trait Sealed: Send + Sync {
+        /// This picture as `I420`, whatever it is.
+        fn to_i420(&self) -> super::I420Buffer;
+    }
 }
 
 /// A picture in memory.
@@ -197,8 +202,6 @@ pub trait VideoBuffer: sealed::Sealed + Debug {
 
 macro_rules! buffer_traits {
     ($type:ty, $variant:ident, $as:ident) => {
-        impl $crate::video_frame::sealed::Sealed for $type {}
-
         impl $crate::video_frame::VideoBuffer for $type {
             fn width(&self) -> u32 {
                 self.width

@@ -11,6 +11,7 @@ pub mod postgres;
 mod process;
 pub mod product;
 pub mod proxy;
+pub mod sdk;
 pub mod voice;
 
 /// Installs the process's TLS provider, which the product's binary does as its

@@ -1,6 +1,7 @@
 //! A TCP proxy in front of a livekit-server that can cut connections by what
 //! they are for: the worker's socket (`/agent`) without the rooms' (`/rtc`).
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,8 @@ pub struct Proxy {
 #[derive(Default)]
 struct Connections {
     open: Vec<(String, CancellationToken)>,
+    /// How many there were, by path without its query.
+    seen: BTreeMap<String, usize>,
     refuse: Option<String>,
 }
 
@@ -77,6 +80,12 @@ impl Proxy {
             keep
         });
         before - connections.open.len()
+    }
+
+    /// How many connections there have been whose path is `path`, queries aside.
+    #[must_use]
+    pub fn connections_to(&self, path: &str) -> usize {
+        self.connections.lock().seen.get(path).copied().unwrap_or(0)
     }
 
     /// Refuses new connections whose path begins with `path`; `None`: no more.
@@ -132,6 +141,8 @@ async fn serve(mut client: TcpStream, door: Door, token: CancellationToken) {
                 door.refused.send_modify(|count| *count += 1);
                 return Ok(());
             }
+            let plain = path.split('?').next().unwrap_or_default().to_owned();
+            *connections.seen.entry(plain).or_default() += 1;
             connections.open.push((path, token.clone()));
         }
         let mut server = TcpStream::connect(&door.target).await?;

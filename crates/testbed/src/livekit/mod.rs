@@ -136,6 +136,12 @@ impl LiveKitServer {
         format!("http://127.0.0.1:{}", self.ports.signal)
     }
 
+    /// Where the server listens: `127.0.0.1:<port>`.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.ports.signal)
+    }
+
     /// The project's API key.
     #[must_use]
     pub fn api_key(&self) -> &str {
@@ -322,6 +328,8 @@ impl LiveKitServer {
                 // loopback there is nothing to find out.
                 "stun_servers": [format!("127.0.0.1:{rtc_udp}")],
             },
+            // Where participants keep the schemas of their data tracks.
+            "enable_participant_data_blob": true,
             "room": {
                 "auto_create": true,
                 "empty_timeout": self.options.empty_timeout.as_secs(),
