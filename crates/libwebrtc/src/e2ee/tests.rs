@@ -419,15 +419,15 @@ proptest! {
     fn what_was_changed_is_not_opened(
         frame in any_frame(),
         place in any::<prop::sample::Index>(),
-        bit in 0..8,
+        bit in 0..8_u8,
     ) {
         let keys = shared(2, -1);
         keys.set_shared(0, b"secret".into());
         let mut sealed = seal(&keys, 0, &frame).unwrap();
         let place = place.index(sealed.len());
-        sealed[place] ^= 1 << bit;
+        sealed[place] ^= 1_u8 << bit;
         prop_assert_eq!(Ear::default().hear_again(&keys, &sealed), Heard::Nothing);
-        sealed[place] ^= 1 << bit;
+        sealed[place] ^= 1_u8 << bit;
         sealed.truncate(place);
         prop_assert_eq!(Ear::default().hear_again(&keys, &sealed), Heard::Nothing);
     }
