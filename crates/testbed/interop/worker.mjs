@@ -1,18 +1,16 @@
 // Runs the encryption worker of LiveKit's JavaScript SDK (npm package livekit-client) outside of a
 // browser, on frames instead of streams from a peer connection.
 //
-//   node worker.mjs PACKAGE make          prints encrypted frames and packets, and what is in them
-//   node worker.mjs PACKAGE read < JSON   reads the same shape, prints how many it could read
+//   npm pack livekit-client@2.23.0 && tar xzf livekit-client-2.23.0.tgz
+//   node worker.mjs package > crates/libwebrtc/src/e2ee/vectors.json
 //
-// PACKAGE is the directory of the unpacked package. Bytes are hexadecimal.
-//
-// `make` wrote crates/libwebrtc/src/e2ee/vectors.json, with livekit-client 2.23.0.
+// prints encrypted frames and packets, the keys, and what is in them. Bytes are hexadecimal. IVs
+// are random, so no two runs print the same.
 
-import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-const [, , packageDirectory, command] = process.argv;
+const [, , packageDirectory] = process.argv;
 
 // What the worker expects of its surroundings.
 const waiting = [];
@@ -46,11 +44,11 @@ const bytes = (text) => new Uint8Array(Buffer.from(text, 'hex'));
 const importKey = (algorithm, secret) =>
   crypto.subtle.importKey('raw', bytes(secret), algorithm, false, ['deriveBits', 'deriveKey']);
 
-async function init({ salt, window }) {
+async function init(salt) {
   const keyProviderOptions = {
     sharedKey: false,
     ratchetSalt: salt,
-    ratchetWindowSize: window,
+    ratchetWindowSize: 0,
     failureTolerance: -1,
     keyringSize: 16,
     keySize: 128,
@@ -74,8 +72,8 @@ async function setKey(participant, algorithm, secret, keyIndex) {
   );
 }
 
-// Puts frames through an encoder or a decoder of a track, one at a time.
-function transform(kind, participant) {
+// Puts frames through the encoder of a track, one at a time.
+function encoder(participant) {
   const { readable, writable } = new TransformStream();
   const results = [];
   let woken = () => {};
@@ -85,19 +83,17 @@ function transform(kind, participant) {
       woken();
     },
   });
-  post(kind, {
+  post('encode', {
     participantIdentity: participant,
     readableStream: readable,
     writableStream: sink,
-    trackId: `${kind}-${participant}`,
+    trackId: `track-${participant}`,
     hasPacketTrailer: false,
   });
   const writer = writable.getWriter();
   return async ({ data, ssrc, timestamp }) => {
     const next = new Promise((done) => {
       woken = () => done(results.pop());
-      // What cannot be read is dropped without a word.
-      setTimeout(() => done(null), 2000).unref();
     });
     await writer.write({
       data: bytes(data).buffer,
@@ -119,16 +115,6 @@ async function encryptPacket(participant, payload) {
   return { data: hex(data.payload), iv: hex(data.iv), key_index: data.keyIndex };
 }
 
-async function decryptPacket(participant, { data, iv, key_index: keyIndex }) {
-  const uuid = `packet-${(packets += 1)}`;
-  const answer = await ask(
-    'decryptDataRequest',
-    { uuid, payload: bytes(data), iv: bytes(iv), participantIdentity: participant, keyIndex },
-    ({ data }) => data?.uuid === uuid,
-  );
-  return answer.kind === 'decryptDataResponse' ? hex(answer.data.payload) : null;
-}
-
 const SALT = 'LKFrameEncryptionKey';
 
 // Opus-like frames: one of a usual length, one of a single byte (silence), a long one.
@@ -141,7 +127,7 @@ const FRAMES = [
 const PACKETS = ['', '00', hex(new TextEncoder().encode('a packet'))];
 
 async function make() {
-  await init({ salt: SALT, window: 0 });
+  await init(SALT);
   const keys = [
     { algorithm: 'PBKDF2', secret: hex(new TextEncoder().encode('password')), key_index: 0, ratchets: 0 },
     { algorithm: 'PBKDF2', secret: hex(new TextEncoder().encode('a longer password, of üñíçødé')), key_index: 5, ratchets: 0 },
@@ -160,7 +146,7 @@ async function make() {
         ({ kind }) => kind === 'ratchetKey',
       );
     }
-    const seal = transform('encode', participant);
+    const seal = encoder(participant);
     const frames = [];
     for (const frame of FRAMES) {
       frames.push({ ...frame, sealed: await seal(frame) });
@@ -174,32 +160,5 @@ async function make() {
   console.log(JSON.stringify(vectors, null, 1));
 }
 
-async function read() {
-  const vectors = JSON.parse(readFileSync(0, 'utf8'));
-  await init({ salt: vectors[0].salt, window: 8 });
-  const counts = { frames: 0, frames_read: 0, packets: 0, packets_read: 0 };
-  for (const [number, vector] of vectors.entries()) {
-    const participant = `participant-${number}`;
-    await setKey(participant, vector.algorithm, vector.secret, vector.key_index);
-    for (let step = 0; step < vector.ratchets; step += 1) {
-      await ask(
-        'ratchetRequest',
-        { participantIdentity: participant, keyIndex: vector.key_index },
-        ({ kind }) => kind === 'ratchetKey',
-      );
-    }
-    const open = transform('decode', participant);
-    for (const { data, sealed, ssrc, timestamp } of vector.frames) {
-      counts.frames += 1;
-      counts.frames_read += (await open({ data: sealed, ssrc, timestamp })) === data;
-    }
-    for (const { clear, sealed } of vector.packets) {
-      counts.packets += 1;
-      counts.packets_read += (await decryptPacket(participant, sealed)) === clear;
-    }
-  }
-  console.log(JSON.stringify(counts));
-}
-
-await (command === 'make' ? make() : read());
+await make();
 process.exit(0);

@@ -13,7 +13,7 @@ use crate::native::frame_cryptor::{EncryptedPacket, EncryptionState, KeyDerivati
 
 const SALT: &[u8] = b"LKFrameEncryptionKey";
 
-/// Written by `node crates/testbed/interop/worker.mjs PACKAGE make` with livekit-client 2.23.0.
+/// Written by `crates/testbed/interop/worker.mjs` with livekit-client 2.23.0.
 const VECTORS: &str = include_str!("vectors.json");
 
 #[derive(Deserialize)]
