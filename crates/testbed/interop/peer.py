@@ -142,6 +142,7 @@ async def main():
         print(json.dumps(answer or {}), flush=True)
     for task in peer.tasks:
         task.cancel()
+    await asyncio.gather(*peer.tasks, return_exceptions=True)
     await peer.room.disconnect()
 
 
