@@ -1,24 +1,21 @@
-//! End-to-end encryption: not in this engine, and it fails closed.
+//! End-to-end encryption of audio and data, as the other LiveKit SDKs have it.
 //!
-//! A sender with an enabled cryptor sends nothing and a receiver with one plays nothing, since
-//! the only alternatives would be clear text on the wire and noise in the ear. Data packets are
-//! refused with an error. Keys are kept so that key handling above works.
+//! What is on the wire, and what is decided there, is in `crate::e2ee`; where frames pass through
+//! a cryptor, in `crate::peer`. An enabled cryptor without a key stops the media.
 
 use std::{
-    collections::HashMap,
     error::Error,
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicI32, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use parking_lot::Mutex;
 
 use crate::{
+    e2ee::{DataSealer, Derivation, Keys, Policy, open_data, seal_data},
     native::packet_trailer::PacketTrailerHandler,
-    peer::{Direction, TransceiverCore},
+    peer::Cryptor,
     peer_connection_factory::PeerConnectionFactory,
     rtp_receiver::RtpReceiver,
     rtp_sender::RtpSender,
@@ -31,9 +28,9 @@ pub type OnStateChange = Box<dyn FnMut(String, EncryptionState) + Send + Sync>;
 #[derive(Copy, Clone, Debug)]
 #[non_exhaustive]
 pub enum KeyDerivationAlgorithm {
-    /// RFC 8018.
+    /// From a password. Source: RFC 8018; 100,000 rounds of SHA-256.
     PBKDF2,
-    /// RFC 5869.
+    /// From a secret with all its entropy. Source: RFC 5869; SHA-256.
     HKDF,
 }
 
@@ -42,13 +39,13 @@ pub enum KeyDerivationAlgorithm {
 pub struct KeyProviderOptions {
     /// One key for all.
     pub shared_key: bool,
-    /// How many ratchet steps are tried.
+    /// How many ratchet steps a receiver tries; 64 at most.
     pub ratchet_window_size: i32,
-    /// Salt of the ratchet.
+    /// Salt of every derivation; all participants need the same.
     pub ratchet_salt: Vec<u8>,
-    /// How many failures are borne.
+    /// How many frames in a row may fail before a key is given up; below 0 it never is.
     pub failure_tolerance: i32,
-    /// How many keys are kept.
+    /// How many keys are kept by index: 1 to 256, 16 where it is none of these.
     pub key_ring_size: i32,
     /// How keys are derived.
     pub key_derivation_algorithm: KeyDerivationAlgorithm,
@@ -57,9 +54,9 @@ pub struct KeyProviderOptions {
 /// Which cipher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EncryptionAlgorithm {
-    /// AES-GCM.
+    /// AES-GCM with 128 bits.
     AesGcm,
-    /// AES-CBC.
+    /// AES-CBC: named by the SDK and done by none of its engines; everything fails with it.
     AesCbc,
 }
 
@@ -78,7 +75,7 @@ pub enum EncryptionState {
     MissingKey,
     /// A later key was derived.
     KeyRatcheted,
-    /// Anything else; always, in this engine.
+    /// Anything else; never, in this engine.
     InternalError,
 }
 
@@ -93,85 +90,80 @@ pub struct EncryptedPacket {
     pub key_index: u32,
 }
 
-/// Keys by participant (none for the key of all) and index.
-type Keys = HashMap<(Option<String>, i32), Vec<u8>>;
-
-/// Keys by participant and index.
+/// The keys of a room: one for all, or one for each participant, under indices. Clones are the
+/// same.
 #[derive(Clone)]
 pub struct KeyProvider {
-    keys: Arc<Mutex<Keys>>,
+    keys: Arc<Keys>,
 }
 
 impl KeyProvider {
     /// No keys yet.
-    pub fn new(_options: KeyProviderOptions) -> Self {
+    pub fn new(options: KeyProviderOptions) -> Self {
+        let policy = Policy::new(
+            options.shared_key,
+            options.ratchet_window_size,
+            options.failure_tolerance,
+            options.key_ring_size,
+        );
+        let derivation = Derivation {
+            algorithm: options.key_derivation_algorithm,
+            salt: options.ratchet_salt,
+        };
         Self {
-            keys: Arc::default(),
+            keys: Arc::new(Keys::new(policy, derivation)),
         }
     }
 
-    /// Keeps the key of all.
+    /// Sets the key of all; `false` where participants have their own. Derives, as everything
+    /// below that sets or ratchets: with PBKDF2 that takes tens of milliseconds.
     pub fn set_shared_key(&self, key_index: i32, key: Vec<u8>) -> bool {
-        self.keys.lock().insert((None, key_index), key);
-        true
+        self.keys.set_shared(key_index, key)
     }
 
-    /// Would derive the next key of all: `None`.
-    pub fn ratchet_shared_key(&self, _key_index: i32) -> Option<Vec<u8>> {
-        None
+    /// Takes the key of all one step on, and answers the new one.
+    pub fn ratchet_shared_key(&self, key_index: i32) -> Option<Vec<u8>> {
+        self.keys.ratchet_shared(key_index)
     }
 
-    /// The key of all.
+    /// The key of all, as it was set or ratcheted.
     pub fn get_shared_key(&self, key_index: i32) -> Option<Vec<u8>> {
-        self.keys.lock().get(&(None, key_index)).cloned()
+        self.keys.export_shared(key_index)
     }
 
-    /// Keeps the key of a participant.
+    /// Sets the key of a participant.
     pub fn set_key(&self, participant_id: String, key_index: i32, key: Vec<u8>) -> bool {
-        self.keys
-            .lock()
-            .insert((Some(participant_id), key_index), key);
-        true
+        self.keys.set(&participant_id, key_index, key)
     }
 
-    /// Would derive the next key of a participant: `None`.
-    pub fn ratchet_key(&self, _participant_id: String, _key_index: i32) -> Option<Vec<u8>> {
-        None
+    /// Takes the key of a participant one step on, and answers the new one.
+    pub fn ratchet_key(&self, participant_id: String, key_index: i32) -> Option<Vec<u8>> {
+        self.keys.ratchet(&participant_id, key_index)
     }
 
-    /// The key of a participant.
+    /// The key of a participant, as it was set or ratcheted.
     pub fn get_key(&self, participant_id: String, key_index: i32) -> Option<Vec<u8>> {
-        self.keys
-            .lock()
-            .get(&(Some(participant_id), key_index))
-            .cloned()
+        self.keys.export(&participant_id, key_index)
     }
 
-    /// Accepted and without effect.
-    pub fn set_sif_trailer(&self, _trailer: Vec<u8>) {}
+    /// What ends the frames that the server makes itself, which are not encrypted. Of these only
+    /// silence is played.
+    pub fn set_sif_trailer(&self, trailer: Vec<u8>) {
+        self.keys.set_injected_trailer(trailer);
+    }
 }
 
 impl fmt::Debug for KeyProvider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyProvider")
-            .field("keys", &self.keys.lock().len())
-            .finish()
+        f.debug_struct("KeyProvider").finish_non_exhaustive()
     }
 }
 
-/// Stands where a sender's or receiver's frames would be encrypted, and stops them.
+/// Encrypts what a sender sends, or decrypts what a receiver receives, while enabled. It stays in
+/// its place when dropped, until another takes it or the received track ends.
 #[derive(Clone)]
 pub struct FrameCryptor {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    participant_id: String,
-    transceiver: Arc<TransceiverCore>,
-    direction: Direction,
-    enabled: AtomicBool,
-    key_index: AtomicI32,
-    state_change: Mutex<Option<OnStateChange>>,
+    cryptor: Arc<Cryptor>,
 }
 
 impl FrameCryptor {
@@ -179,145 +171,150 @@ impl FrameCryptor {
     pub fn new_for_rtp_sender(
         _peer_factory: &PeerConnectionFactory,
         participant_id: String,
-        _algorithm: EncryptionAlgorithm,
-        _key_provider: KeyProvider,
+        algorithm: EncryptionAlgorithm,
+        key_provider: KeyProvider,
         sender: RtpSender,
     ) -> Self {
-        Self::new(participant_id, sender.core, Direction::Send)
+        let new = Self::new(participant_id, algorithm, key_provider);
+        sender.core.encryption.seal_with(Arc::clone(&new.cryptor));
+        new
     }
 
     /// For a receiver.
     pub fn new_for_rtp_receiver(
         _peer_factory: &PeerConnectionFactory,
         participant_id: String,
-        _algorithm: EncryptionAlgorithm,
-        _key_provider: KeyProvider,
+        algorithm: EncryptionAlgorithm,
+        key_provider: KeyProvider,
         receiver: RtpReceiver,
     ) -> Self {
-        Self::new(participant_id, receiver.core, Direction::Receive)
+        let new = Self::new(participant_id, algorithm, key_provider);
+        receiver.core.encryption.open_with(Arc::clone(&new.cryptor));
+        new
     }
 
     fn new(
         participant_id: String,
-        transceiver: Arc<TransceiverCore>,
-        direction: Direction,
+        algorithm: EncryptionAlgorithm,
+        key_provider: KeyProvider,
     ) -> Self {
+        let has_cipher = algorithm == EncryptionAlgorithm::AesGcm;
         Self {
-            shared: Arc::new(Shared {
-                participant_id,
-                transceiver,
-                direction,
-                enabled: AtomicBool::new(false),
-                key_index: AtomicI32::new(0),
-                state_change: Mutex::new(None),
-            }),
+            cryptor: Cryptor::new(participant_id, key_provider.keys, has_cipher),
         }
     }
 
-    /// Stops the media while enabled, and says so to the handler.
+    /// While not enabled, as in the beginning, frames pass as they are.
     pub fn set_enabled(self: &FrameCryptor, enabled: bool) {
-        self.shared.enabled.store(enabled, Ordering::Relaxed);
-        self.shared
-            .transceiver
-            .require_encryption(self.shared.direction, enabled);
-        self.tell();
+        self.cryptor.is_enabled.store(enabled, Ordering::Relaxed);
     }
 
     /// Whether it is enabled.
     pub fn enabled(self: &FrameCryptor) -> bool {
-        self.shared.enabled.load(Ordering::Relaxed)
+        self.cryptor.is_enabled.load(Ordering::Relaxed)
     }
 
-    /// Remembers which key to use.
+    /// Encrypts with another key from now on; below 0, with the one set last. Received frames name
+    /// theirs.
     pub fn set_key_index(self: &FrameCryptor, index: i32) {
-        self.shared.key_index.store(index, Ordering::Relaxed);
+        self.cryptor.key_index.store(index, Ordering::Relaxed);
     }
 
-    /// Which key to use.
+    /// Which key encrypts.
     pub fn key_index(self: &FrameCryptor) -> i32 {
-        self.shared.key_index.load(Ordering::Relaxed)
+        self.cryptor.key_index.load(Ordering::Relaxed)
     }
 
     /// Whose frames.
     pub fn participant_id(self: &FrameCryptor) -> String {
-        self.shared.participant_id.clone()
+        self.cryptor.participant.clone()
     }
 
-    /// Replaces the handler of states.
+    /// Replaces the handler of states. It is told at once of a state that has been reached.
     pub fn on_state_change(&self, handler: Option<OnStateChange>) {
-        *self.shared.state_change.lock() = handler;
-        self.tell();
+        self.cryptor.set_handler(handler);
     }
 
-    /// Accepted and without effect.
+    /// Accepted and without effect: audio has no trailers.
     pub fn set_packet_trailer_handler(&self, _handler: &PacketTrailerHandler) {}
-
-    /// There is one thing to tell: it does not work.
-    fn tell(&self) {
-        if !self.enabled() {
-            return;
-        }
-        log::error!("end-to-end encryption is not in this engine; the media is stopped");
-        if let Some(handler) = self.shared.state_change.lock().as_mut() {
-            handler(
-                self.shared.participant_id.clone(),
-                EncryptionState::InternalError,
-            );
-        }
-    }
 }
 
 impl fmt::Debug for FrameCryptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FrameCryptor")
-            .field("participant_id", &self.shared.participant_id)
+            .field("participant_id", &self.cryptor.participant)
             .field("enabled", &self.enabled())
             .finish_non_exhaustive()
     }
 }
 
-/// Would encrypt data packets; answers errors.
-#[derive(Debug, Clone)]
+/// Encrypts and decrypts data packets. Clones are the same.
+#[derive(Clone)]
 pub struct DataPacketCryptor {
     algorithm: EncryptionAlgorithm,
+    keys: Arc<Keys>,
+    sealer: Arc<Mutex<DataSealer>>,
 }
 
 impl DataPacketCryptor {
     /// For packets of all participants.
-    pub fn new(algorithm: EncryptionAlgorithm, _key_provider: KeyProvider) -> Self {
-        Self { algorithm }
+    pub fn new(algorithm: EncryptionAlgorithm, key_provider: KeyProvider) -> Self {
+        Self {
+            algorithm,
+            keys: key_provider.keys,
+            sealer: Arc::new(Mutex::new(DataSealer::new(rand::random()))),
+        }
     }
 
-    /// Would encrypt.
+    /// Encrypts a packet of ours.
     ///
     /// # Errors
-    /// Always: not in this engine.
+    /// Where there is no such key; with AES-CBC always.
     pub fn encrypt(
         &self,
-        _participant_id: &str,
-        _key_index: u32,
-        _data: &[u8],
+        participant_id: &str,
+        key_index: u32,
+        data: &[u8],
     ) -> Result<EncryptedPacket, Box<dyn Error>> {
-        Err(self.unsupported())
+        self.check_cipher()?;
+        let iv = self.sealer.lock().iv(rand::random(), clock_ms());
+        Ok(seal_data(&self.keys, participant_id, key_index, iv, data)?)
     }
 
-    /// Would decrypt.
+    /// Decrypts a packet of another. Where its sender has ratcheted a PBKDF2 key, the first such
+    /// packet takes some hundred milliseconds.
     ///
     /// # Errors
-    /// Always: not in this engine.
+    /// Where there is no such key, or none that reads it; with AES-CBC always.
     pub fn decrypt(
         &self,
-        _participant_id: &str,
-        _encrypted_packet: &EncryptedPacket,
+        participant_id: &str,
+        encrypted_packet: &EncryptedPacket,
     ) -> Result<Vec<u8>, Box<dyn Error>> {
-        Err(self.unsupported())
+        self.check_cipher()?;
+        Ok(open_data(&self.keys, participant_id, encrypted_packet)?)
     }
 
-    fn unsupported(&self) -> Box<dyn Error> {
-        format!(
-            "end-to-end encryption ({:?}) is not in this engine",
-            self.algorithm
-        )
-        .into()
+    fn check_cipher(&self) -> Result<(), Box<dyn Error>> {
+        match self.algorithm {
+            EncryptionAlgorithm::AesGcm => Ok(()),
+            EncryptionAlgorithm::AesCbc => Err("AES-CBC is not in this engine".into()),
+        }
     }
+}
+
+impl fmt::Debug for DataPacketCryptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DataPacketCryptor")
+            .field("algorithm", &self.algorithm)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The low bits of the time: only that they move on matters.
+fn clock_ms() -> u32 {
+    let since_epoch = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    since_epoch.as_millis() as u32
 }

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::channel::ChannelCore;
+use super::{channel::ChannelCore, encryption::Cryptor};
 use crate::{
     data_channel::{self, DataBuffer, DataChannel, DataChannelState},
     ice_candidate::IceCandidate,
+    native::frame_cryptor::EncryptionState,
     peer_connection::{
         IceConnectionState, IceGatheringState, OnConnectionChange, OnDataChannel, OnIceCandidate,
         OnIceCandidateError, OnIceConnectionChange, OnIceGatheringChange, OnNegotiationNeeded,
@@ -47,7 +48,7 @@ impl<F> Slot<F> {
     }
 
     /// Runs `call` with the callback outside the lock.
-    fn with(&self, call: impl FnOnce(&mut F)) {
+    pub(super) fn with(&self, call: impl FnOnce(&mut F)) {
         let (mut callback, version) = {
             let mut state = self.0.lock();
             let Some(callback) = state.callback.take() else {
@@ -128,6 +129,7 @@ pub(super) enum Event {
     },
     /// So many bytes have left the channel's send buffer.
     ChannelDrained(Arc<ChannelCore>, u64),
+    Encryption(Arc<Cryptor>, EncryptionState),
 }
 
 impl Event {
@@ -164,6 +166,7 @@ impl Event {
             Self::ChannelDrained(channel, bytes) => {
                 channel.handlers.buffered_amount.with(|f| f(bytes));
             }
+            Self::Encryption(cryptor, state) => cryptor.tell(state),
         }
     }
 }

@@ -10,6 +10,7 @@ mod apply;
 mod capabilities;
 mod channel;
 mod driver;
+mod encryption;
 mod engine;
 mod handlers;
 mod liveness;
@@ -32,9 +33,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 pub(crate) use self::{
-    capabilities::capabilities,
-    channel::ChannelCore,
-    transceiver::{Direction, TransceiverCore},
+    capabilities::capabilities, channel::ChannelCore, encryption::Cryptor,
+    transceiver::TransceiverCore,
 };
 use self::{
     handlers::Handlers,

@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     PeerShared,
+    encryption::Outgoing,
     engine::RtpOut,
     transceiver::{Sending, TransceiverCore},
 };
@@ -31,6 +32,8 @@ struct Sender {
     active: Option<Active>,
     sequence: u64,
     timestamp: u32,
+    /// The last packet that was encrypted.
+    sealed: Vec<u8>,
 }
 
 struct Active {
@@ -80,8 +83,16 @@ impl Pipelines {
                 continue;
             };
             while let Some(frame) = active.pipeline.poll_frame(now) {
-                sender.sequence += 1;
                 sender.timestamp = sender.timestamp.wrapping_add(frame.rtp_ticks);
+                let encryption = &sender.core.encryption;
+                let source = (active.ssrc, sender.timestamp);
+                let Outgoing::Frame(payload) =
+                    encryption.seal(source, frame.payload, &mut sender.sealed)
+                else {
+                    continue;
+                };
+                let frame = EncodedFrame { payload, ..frame };
+                sender.sequence += 1;
                 let header = RtpOut {
                     ssrc: active.ssrc,
                     payload_type: active.payload_type,
@@ -125,6 +136,7 @@ impl Sender {
             active: None,
             sequence,
             timestamp: rand::random(),
+            sealed: Vec::new(),
         }
     }
 

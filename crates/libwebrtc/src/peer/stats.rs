@@ -41,7 +41,8 @@ pub(super) fn inbound(transceiver: &TransceiverCore) -> Vec<RtcStats> {
         return Vec::new();
     };
     let counted = receive.stats();
-    if counted.packets == 0 {
+    let unreadable = transceiver.encryption.unreadable();
+    if counted.packets + unreadable == 0 {
         return Vec::new();
     }
     let ssrc = transceiver.receiver_ssrc().unwrap_or_default();
@@ -49,13 +50,14 @@ pub(super) fn inbound(transceiver: &TransceiverCore) -> Vec<RtcStats> {
         rtc: record(format!("inbound-{ssrc}")),
         stream: stream(ssrc),
         received: dictionaries::ReceivedRtpStreamStats {
-            packets_received: counted.packets,
+            packets_received: counted.packets + unreadable,
             ..Default::default()
         },
         inbound: dictionaries::InboundRtpStreamStats {
             track_identifier: track.id(),
             mid: transceiver.mid().unwrap_or_default(),
             bytes_received: counted.bytes,
+            packets_discarded: unreadable,
             ..Default::default()
         },
     })]

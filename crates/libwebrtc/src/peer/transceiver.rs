@@ -2,13 +2,13 @@
 
 use std::sync::{
     Arc, Weak,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+    atomic::{AtomicU64, Ordering},
 };
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::{PeerShared, capabilities};
+use super::{PeerShared, capabilities, encryption::Encryption};
 use crate::{
     MediaType, RtcError,
     audio::ReceiveTrack,
@@ -32,13 +32,6 @@ pub(crate) enum MediaKind {
     Video,
 }
 
-/// Which half of a transceiver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Direction {
-    Send,
-    Receive,
-}
-
 /// A transceiver. Its state has its own lock, taken inside the connection's.
 pub(crate) struct TransceiverCore {
     kind: MediaKind,
@@ -48,9 +41,8 @@ pub(crate) struct TransceiverCore {
     /// What we send with; for the life of the transceiver.
     ssrc: u32,
     state: Mutex<State>,
-    /// Set while a frame cryptor stands in the way, which this engine cannot satisfy.
-    send_blocked: AtomicBool,
-    receive_blocked: AtomicBool,
+    /// Has locks of its own, taken where none or the connection's is held.
+    pub(crate) encryption: Encryption,
     sent: Counters,
 }
 
@@ -163,8 +155,7 @@ impl TransceiverCore {
                 },
                 negotiated: None,
             }),
-            send_blocked: AtomicBool::new(false),
-            receive_blocked: AtomicBool::new(false),
+            encryption: Encryption::default(),
             sent: Counters::default(),
         })
     }
@@ -318,16 +309,13 @@ impl TransceiverCore {
         let state = self.state.lock();
         let is_sending = matches!(state.current, Some(Dir::SendRecv | Dir::SendOnly));
         let is_wanted = state.send.encodings.iter().any(|encoding| encoding.active);
-        let is_allowed = !self.send_blocked.load(Ordering::Relaxed);
         let payload_type = state.negotiated.as_ref()?.payload_type;
         match &state.send.track {
-            Some(MediaStreamTrack::Audio(track)) if is_sending && is_wanted && is_allowed => {
-                Some(Sending {
-                    track: track.clone(),
-                    ssrc: self.ssrc,
-                    payload_type,
-                })
-            }
+            Some(MediaStreamTrack::Audio(track)) if is_sending && is_wanted => Some(Sending {
+                track: track.clone(),
+                ssrc: self.ssrc,
+                payload_type,
+            }),
             _ => None,
         }
     }
@@ -371,11 +359,7 @@ impl TransceiverCore {
         let expected = state.negotiated.as_ref()?.payload_type;
         let is_receiving = state.receive.msid.is_some() && expected == payload_type;
         match &state.receive.track {
-            MediaStreamTrack::Audio(track)
-                if is_receiving && !self.receive_blocked.load(Ordering::Relaxed) =>
-            {
-                track.receive().cloned()
-            }
+            MediaStreamTrack::Audio(track) if is_receiving => track.receive().cloned(),
             _ => None,
         }
     }
@@ -438,24 +422,13 @@ impl TransceiverCore {
         }
         drop(state);
         if let Some(track) = ended {
+            self.encryption.forget_received();
             track.end();
         }
         change
     }
 
     // Both.
-
-    /// Blocks or unblocks a half because encryption is demanded, which this engine cannot do.
-    pub(crate) fn require_encryption(&self, direction: Direction, required: bool) {
-        let blocked = match direction {
-            Direction::Send => &self.send_blocked,
-            Direction::Receive => &self.receive_blocked,
-        };
-        blocked.store(required, Ordering::Relaxed);
-        if let Some(peer) = self.peer.upgrade() {
-            peer.media_changed();
-        }
-    }
 
     /// Checks that something is left. The order is that of the engine: there is one audio codec,
     /// and no video is decoded.

@@ -91,13 +91,10 @@ impl State {
         };
         if let Some(track) = transceiver.receiving(packet.payload_type) {
             let sequence = packet.sequence as u16;
-            track.push_rtp(
-                now,
-                sequence,
-                packet.timestamp,
-                packet.ssrc,
-                &packet.payload,
-            );
+            let encryption = &transceiver.encryption;
+            encryption.open(&packet.payload, &mut self.events, |payload| {
+                track.push_rtp(now, sequence, packet.timestamp, packet.ssrc, payload);
+            });
         }
     }
 

@@ -4,24 +4,20 @@ use libwebrtc::{
     audio_source::{AudioSourceOptions, native::NativeAudioSource},
     audio_stream::native::NativeAudioStream,
     media_stream_track::{MediaStreamTrack, RtcTrackState},
-    native::frame_cryptor::{
-        EncryptionAlgorithm, EncryptionState, FrameCryptor, KeyDerivationAlgorithm, KeyProvider,
-        KeyProviderOptions,
-    },
     peer_connection_factory::{PeerConnectionFactory, native::PeerConnectionFactoryExt},
     rtp_transceiver::{RtpTransceiver, RtpTransceiverDirection, RtpTransceiverInit},
 };
 use tokio_stream::StreamExt;
 
 use crate::{
-    pair::{Peer, Reports, connected, in_time, negotiate},
+    pair::{Peer, connected, in_time, negotiate},
     tone::{Tone, share},
 };
 
 /// Half a second: enough for a clear verdict on its pitch.
-const LISTEN_MS: u32 = 500;
+pub(crate) const LISTEN_MS: u32 = 500;
 
-const SEND_ONLY: RtpTransceiverDirection = RtpTransceiverDirection::SendOnly;
+pub(crate) const SEND_ONLY: RtpTransceiverDirection = RtpTransceiverDirection::SendOnly;
 const SEND_RECEIVE: RtpTransceiverDirection = RtpTransceiverDirection::SendRecv;
 
 fn init(direction: RtpTransceiverDirection) -> RtpTransceiverInit {
@@ -33,7 +29,7 @@ fn init(direction: RtpTransceiverDirection) -> RtpTransceiverInit {
 }
 
 /// Sends a tone from a new track.
-fn publish(
+pub(crate) fn publish(
     peer: &Peer,
     direction: RtpTransceiverDirection,
     id: &str,
@@ -50,7 +46,7 @@ fn publish(
 }
 
 /// Listens until half a second in a row is the tone.
-async fn hears(track: MediaStreamTrack, rate: u32, frequency: f64) {
+pub(crate) async fn hears(track: MediaStreamTrack, rate: u32, frequency: f64) {
     let MediaStreamTrack::Audio(track) = track else {
         panic!("not an audio track")
     };
@@ -153,39 +149,4 @@ async fn closing_ends_tracks_and_streams_at_both_ends() {
     .await;
     assert_eq!(stream.track().state(), RtcTrackState::Ended);
     assert!(bob.connection.senders().is_empty());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_sent_where_encryption_is_demanded() {
-    let (mut alice, mut bob) = (Peer::new(), Peer::new());
-    let (secret, _whisper) = publish(&alice, SEND_ONLY, "secret", 16_000, 440.0);
-    let (open, _voice) = publish(&alice, SEND_ONLY, "open", 16_000, 700.0);
-    let keys = KeyProvider::new(KeyProviderOptions {
-        shared_key: true,
-        ratchet_window_size: 0,
-        ratchet_salt: vec![],
-        failure_tolerance: -1,
-        key_ring_size: 16,
-        key_derivation_algorithm: KeyDerivationAlgorithm::PBKDF2,
-    });
-    let cryptor = FrameCryptor::new_for_rtp_sender(
-        &PeerConnectionFactory::default(),
-        "alice".into(),
-        EncryptionAlgorithm::AesGcm,
-        keys,
-        secret.sender(),
-    );
-    let (told, mut states) = Reports::new("state of encryption");
-    cryptor.on_state_change(Some(Box::new(move |_, state| {
-        let _ = told.send(state);
-    })));
-    cryptor.set_enabled(true);
-    assert_eq!(states.next().await, EncryptionState::InternalError);
-
-    negotiate(&mut alice, &mut bob, false).await;
-    connected(&mut alice, &mut bob).await;
-    bob.tracks.next().await;
-    hears(bob.tracks.next().await.track, 16_000, 700.0).await;
-    assert!(!open.sender().get_stats().await.unwrap().is_empty());
-    assert!(secret.sender().get_stats().await.unwrap().is_empty());
 }

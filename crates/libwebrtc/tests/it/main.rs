@@ -2,6 +2,7 @@
 
 mod audio;
 mod channels;
+mod encryption;
 mod negotiation;
 mod pair;
 mod tone;

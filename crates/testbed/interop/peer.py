@@ -1,0 +1,149 @@
+"""A participant of LiveKit's Python SDK that does what it is told.
+
+Reads one JSON object a line from standard input, answers each with one on standard output, and
+ends with its input. "do" names a method of Peer, the rest are its arguments. Where "join" gets a
+key, in hexadecimal, everything is encrypted.
+"""
+
+import asyncio
+import json
+import logging
+import sys
+
+import numpy
+from livekit import rtc
+
+RATE = 48_000
+FRAME = RATE // 100
+AMPLITUDE = 16_000
+# Half a second: enough for a clear verdict on a pitch.
+WINDOW = RATE // 2
+
+
+def share(samples, hz):
+    """The share of the samples' power that lies at a frequency, 0 to 1."""
+    samples = samples.astype(numpy.float64)
+    power = numpy.square(samples).sum()
+    if power == 0:
+        return 0.0
+    wave = numpy.exp(-2j * numpy.pi * hz / RATE * numpy.arange(len(samples)))
+    return float(2 * abs(numpy.dot(samples, wave)) ** 2 / (power * len(samples)))
+
+
+async def play(source, hz):
+    start = 0
+    while True:
+        times = numpy.arange(start, start + FRAME) / RATE
+        samples = (numpy.sin(2 * numpy.pi * hz * times) * AMPLITUDE).astype(numpy.int16)
+        await source.capture_frame(rtc.AudioFrame(samples.tobytes(), RATE, 1, FRAME))
+        start += FRAME
+
+
+class Peer:
+    def __init__(self):
+        self.room = rtc.Room()
+        self.tracks = asyncio.Queue()
+        self.packets = asyncio.Queue()
+        self.states = []
+        self.stream = None
+        self.tasks = []
+
+    async def join(self, url, token, key, hz):
+        @self.room.on("track_subscribed")
+        def _(track, publication, participant):
+            if track.kind == rtc.TrackKind.KIND_AUDIO:
+                self.tracks.put_nowait(track)
+
+        @self.room.on("data_received")
+        def _(packet):
+            self.packets.put_nowait(bytes(packet.data).decode())
+
+        @self.room.on("e2ee_state_changed")
+        def _(participant, state):
+            name = rtc.EncryptionState.Name(state)
+            self.states.append(f"{participant.identity} {name}")
+
+        encryption = None
+        if key is not None:
+            options = rtc.KeyProviderOptions(shared_key=bytes.fromhex(key))
+            encryption = rtc.E2EEOptions(key_provider_options=options)
+        await self.room.connect(url, token, rtc.RoomOptions(encryption=encryption))
+        source = rtc.AudioSource(RATE, 1, queue_size_ms=200)
+        track = rtc.LocalAudioTrack.create_audio_track("tone", source)
+        options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
+        await self.room.local_participant.publish_track(track, options)
+        self.tasks.append(asyncio.create_task(play(source, hz)))
+
+    async def window(self):
+        """The next half second of what is heard."""
+        if self.stream is None:
+            track = await self.tracks.get()
+            self.stream = rtc.AudioStream(track, sample_rate=RATE, num_channels=1)
+        heard = numpy.zeros(0, dtype=numpy.int16)
+        async for event in self.stream:
+            samples = numpy.frombuffer(event.frame.data, dtype=numpy.int16)
+            heard = numpy.concatenate([heard, samples])
+            if len(heard) >= WINDOW:
+                return heard
+        raise RuntimeError("the track has ended")
+
+    async def hear(self, hz):
+        """Listens until half a second is the tone."""
+        while share(await self.window(), hz) <= 0.9:
+            pass
+        return {"heard": True}
+
+    async def share(self, hz):
+        """How much of the loudest of three windows is the tone, after one that may be old."""
+        await self.window()
+        return {"share": max([share(await self.window(), hz) for _ in range(3)])}
+
+    async def send(self, text):
+        await self.room.local_participant.publish_data(text, reliable=True)
+        return {}
+
+    async def receive(self):
+        return {"text": await self.packets.get()}
+
+    async def key(self, key, index):
+        """Another key for everything from now on."""
+        self.room.e2ee_manager.key_provider.set_shared_key(bytes.fromhex(key), index)
+        for cryptor in self.room.e2ee_manager.frame_cryptors():
+            cryptor.set_key_index(index)
+        return {}
+
+    async def ratchet(self, index):
+        return {"key": self.room.e2ee_manager.key_provider.ratchet_shared_key(index).hex()}
+
+    async def told(self):
+        """The states of encryption that were told."""
+        return {"states": self.states}
+
+
+async def main():
+    logging.basicConfig(stream=sys.stderr, level=logging.ERROR)
+    lines = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    peer = Peer()
+    peer_calls = {
+        "join": peer.join,
+        "hear": peer.hear,
+        "share": peer.share,
+        "send": peer.send,
+        "receive": peer.receive,
+        "key": peer.key,
+        "ratchet": peer.ratchet,
+        "told": peer.told,
+    }
+    while line := await lines.readline():
+        command = json.loads(line)
+        answer = await peer_calls[command.pop("do")](**command)
+        print(json.dumps(answer or {}), flush=True)
+    for task in peer.tasks:
+        task.cancel()
+    await asyncio.gather(*peer.tasks, return_exceptions=True)
+    await peer.room.disconnect()
+
+
+asyncio.run(main())
