@@ -1,8 +1,10 @@
 //! How long packets must be held so that late ones are still in time. Pure.
 //!
-//! The policy: of the last packets, look at how much later than the fastest each came; hold
-//! packets for as long as the latest but a few needed. The fastest of a window of some seconds
-//! is the reference, so that a drift between the clocks of sender and receiver does not matter.
+//! The policy: of the last packets, look at how much later than the fastest each came, and hold
+//! packets for as long as pays: longer costs delay for ever, shorter costs the packets that come
+//! later. A lost packet counts as having come with what it can be recovered from. The fastest of
+//! a window of some seconds is the reference, so that a drift between the clocks of sender and
+//! receiver does not matter.
 
 use super::format::TICKS_PER_MS;
 
@@ -10,9 +12,12 @@ use super::format::TICKS_PER_MS;
 /// comes; longer keeps a call late long after the network has calmed.
 const WINDOW: usize = 128;
 
-/// Of the window, so many may come too late (3 %): concealment of single packets is hardly
-/// heard, 20 ms of delay for ever are.
-const OUTLIERS: usize = 4;
+/// How much delay one percent of packets in time is worth. Concealment of single packets is
+/// hardly heard, delay is for ever; what NetEq takes for the worth of late packets as well.
+const MS_PER_PERCENT: i64 = 20;
+
+/// Packets of the window that may be given up: 6 %. More are never worth it.
+const MAX_OUTLIERS: usize = 8;
 
 /// Until there is a history: two packets. A telephone leg's usual jitter is below.
 const INITIAL_MS: i64 = 40;
@@ -55,9 +60,10 @@ impl DelayEstimator {
         let length = self.count.min(WINDOW);
         let sorted = &mut self.scratch[..length];
         sorted.copy_from_slice(&self.transits[..length]);
-        let outliers = OUTLIERS * length / WINDOW;
-        let (_, late, _) = sorted.select_nth_unstable(length - 1 - outliers);
-        let late = *late;
+        let latest = (MAX_OUTLIERS + 1).min(length);
+        let (_, _, _) = sorted.select_nth_unstable(length - latest);
+        let latest = &mut sorted[length - latest..];
+        latest.sort_unstable_by(|a, b| b.cmp(a));
         self.fastest = self.transits[..length]
             .iter()
             .copied()
@@ -68,7 +74,12 @@ impl DelayEstimator {
         } else {
             MIN_MS
         };
-        self.target = (late - self.fastest).clamp(floor * TICKS_PER_MS, MAX_MS * TICKS_PER_MS);
+        let price = MS_PER_PERCENT * TICKS_PER_MS * 100 / length as i64;
+        let offers = latest.iter().enumerate().map(|(given_up, transit)| {
+            let held = (transit - self.fastest).clamp(floor * TICKS_PER_MS, MAX_MS * TICKS_PER_MS);
+            (held + given_up as i64 * price, held)
+        });
+        self.target = offers.min().map_or(self.target, |(_, held)| held);
     }
 
     /// When the sound of `timestamp` is to be played.
@@ -111,6 +122,13 @@ mod tests {
         assert_eq!(after(jitter).target(), 60 * TICKS_PER_MS);
         let outlier = (0..200).map(|i| if i == 150 { 200 } else { 0 });
         assert_eq!(after(outlier).target(), MIN_MS * TICKS_PER_MS);
+    }
+
+    #[test]
+    fn rare_lateness_is_not_waited_for_and_frequent_is() {
+        let every = |n: i64| (0..256).map(move |i| if i % n == 0 { 40 } else { 0 });
+        assert_eq!(after(every(100)).target(), MIN_MS * TICKS_PER_MS);
+        assert_eq!(after(every(25)).target(), 40 * TICKS_PER_MS);
     }
 
     #[test]

@@ -1,18 +1,16 @@
 //! PCM into Opus packets.
 
-use opusic_c::{Application, Bitrate, Encoder, ErrorCode, InbandFec, Signal};
+use opusic_c::{Application, Bandwidth, Bitrate, Channels, Encoder, ErrorCode, InbandFec, Signal};
 
-use super::format::{Format, Layout, Rate};
+use super::{
+    format::{Format, Layout, Rate},
+    settings::OpusSettings,
+};
 
 /// How hard libopus looks for a good encoding, 0 to 10. On 15 s of synthetic speech at 24 kHz
 /// and 32 kbit/s, spectral distortion and cost of a core were 3.4 dB and 0.3 % at 1, 2.5 dB and
 /// 0.8 % at 5, 2.0 dB and 1.0 % at 10 (libopus 1.6.1, optimised).
 const COMPLEXITY: u8 = 5;
-
-/// Packet loss that the encoder prepares for, in percent. Above zero libopus puts a coarse copy
-/// of each voiced frame into the next packet, out of the same bits. On the same speech 5
-/// was not enough at 48 kHz; 20 repaired 1.5 dB better than 10.
-const EXPECTED_LOSS_PERCENT: u8 = 10;
 
 /// The largest packet of one frame. Source: RFC 6716, section 3.2.1.
 pub(crate) const MAX_PACKET_BYTES: usize = 1275;
@@ -20,12 +18,15 @@ pub(crate) const MAX_PACKET_BYTES: usize = 1275;
 /// Encodes one stream.
 pub(crate) struct AudioEncoder {
     inner: Encoder,
+    format: Format,
+    /// What libopus was told.
+    settings: OpusSettings,
     /// libopus' binding takes 16-bit samples as `u16`, bit for bit.
     scratch: Vec<u16>,
 }
 
 impl AudioEncoder {
-    pub(crate) fn new(format: Format) -> Result<Self, ErrorCode> {
+    pub(crate) fn new(format: Format, settings: &OpusSettings) -> Result<Self, ErrorCode> {
         let speech = format.rate < Rate::Hz48000;
         let application = if speech {
             Application::Voip
@@ -34,14 +35,38 @@ impl AudioEncoder {
         };
         let mut inner = Encoder::new(format.layout.opus(), format.rate.opus(), application)?;
         inner.set_complexity(COMPLEXITY)?;
-        inner.set_bitrate(Bitrate::Value(bitrate(format)))?;
-        inner.set_inband_fec(InbandFec::Mode1)?;
-        inner.set_packet_loss(EXPECTED_LOSS_PERCENT)?;
         inner.set_signal(if speech { Signal::Voice } else { Signal::Auto })?;
-        Ok(Self {
+        let mut encoder = Self {
             inner,
+            format,
+            settings: *settings,
             scratch: Vec::new(),
-        })
+        };
+        encoder.apply(settings)?;
+        Ok(encoder)
+    }
+
+    /// Changes what can change while it runs.
+    pub(crate) fn set(&mut self, settings: &OpusSettings) -> Result<(), ErrorCode> {
+        if self.settings == *settings {
+            return Ok(());
+        }
+        self.settings = *settings;
+        self.apply(settings)
+    }
+
+    fn apply(&mut self, settings: &OpusSettings) -> Result<(), ErrorCode> {
+        let inner = &mut self.inner;
+        inner.set_bitrate(Bitrate::Value(settings.bitrate(self.format)))?;
+        inner.set_inband_fec(if settings.in_band_fec {
+            InbandFec::Mode1
+        } else {
+            InbandFec::Off
+        })?;
+        inner.set_packet_loss(settings.expected_loss_percent())?;
+        inner.set_max_bandwidth(bandwidth(settings.max_playback_rate))?;
+        let is_downmixed = self.format.layout == Layout::Stereo && !settings.stereo;
+        inner.set_force_channels(is_downmixed.then_some(Channels::Mono))
     }
 
     /// Encodes one packet's worth into `packet`; answers its length.
@@ -53,21 +78,14 @@ impl AudioEncoder {
     }
 }
 
-/// Bits a second: what RFC 7587, section 3.1.1, recommends (8 to 12 k for narrowband speech, 16
-/// to 20 k for wideband, 28 to 40 k for fullband, from 48 k for music), and for the lower rates
-/// as much more as libopus wants before it adds its copy for lost packets. At 8 kHz and 16 k it
-/// added none, at 20 k just so.
-fn bitrate(format: Format) -> u32 {
-    let mono = match format.rate {
-        Rate::Hz8000 | Rate::Hz12000 => 24_000,
-        Rate::Hz16000 => 28_000,
-        Rate::Hz24000 => 32_000,
-        Rate::Hz48000 => 48_000,
-    };
-    // Stereo shares much between its channels.
-    match format.layout {
-        Layout::Mono => mono,
-        Layout::Stereo => mono * 3 / 2,
+/// The bandwidth that a peer plays which plays up to a rate. Source: RFC 7587, section 3.1.3.
+fn bandwidth(max_playback_rate: Option<u32>) -> Bandwidth {
+    match max_playback_rate.unwrap_or(u32::MAX) {
+        ..=8_000 => Bandwidth::Narrow,
+        ..=12_000 => Bandwidth::Medium,
+        ..=16_000 => Bandwidth::Wide,
+        ..=24_000 => Bandwidth::Superwide,
+        _ => Bandwidth::Full,
     }
 }
 
@@ -78,12 +96,16 @@ mod tests {
     use super::*;
     use crate::audio::format::PACKET_MS;
 
+    fn settings() -> OpusSettings {
+        OpusSettings::from_fmtp(Some("useinbandfec=1;stereo=1"))
+    }
+
     #[test]
     fn every_format_encodes_to_packets_of_20_ms_near_its_bitrate() {
         for hz in [8_000, 12_000, 16_000, 24_000, 48_000] {
             for channels in [1, 2] {
                 let format = Format::exact(hz, channels).unwrap();
-                let mut encoder = AudioEncoder::new(format).unwrap();
+                let mut encoder = AudioEncoder::new(format, &settings()).unwrap();
                 let mut packet = [0; MAX_PACKET_BYTES];
                 let mut bytes = 0;
                 for frame in 0..50 {
@@ -104,11 +126,44 @@ mod tests {
                 }
                 let bits = bytes as u32 * 8;
                 assert!(
-                    bits < bitrate(format) * 3 / 2,
+                    bits < settings().bitrate(format) * 3 / 2,
                     "{hz} Hz {channels}: {bits} bit/s"
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_change_of_settings_changes_what_is_encoded() {
+        let format = Format::exact(48_000, 2).unwrap();
+        let mut encoder = AudioEncoder::new(format, &settings()).unwrap();
+        let sound = voice(Format::exact(48_000, 1).unwrap(), 1);
+        let stereo: Vec<i16> = sound.iter().flat_map(|s| [*s, -*s / 2]).collect();
+        let mut packet = [0; MAX_PACKET_BYTES];
+        let mut bytes = |encoder: &mut AudioEncoder| {
+            let packets = stereo.chunks_exact(format.samples(PACKET_MS));
+            packets
+                .map(|pcm| encoder.encode(pcm, &mut packet).unwrap())
+                .sum::<usize>()
+        };
+        let before = bytes(&mut encoder);
+        let mut narrow =
+            OpusSettings::from_fmtp(Some("maxplaybackrate=8000;maxaveragebitrate=12000"));
+        narrow.max_bitrate = Some(64_000);
+        encoder.set(&narrow).unwrap();
+        bytes(&mut encoder);
+        let after = bytes(&mut encoder);
+        assert!(after * 3 < before, "{after} of {before} bytes");
+        // libopus changes the bandwidth of speech in pauses only.
+        let mut encoder = AudioEncoder::new(format, &narrow).unwrap();
+        bytes(&mut encoder);
+        let packet = encoder
+            .encode(&stereo[..format.samples(PACKET_MS)], &mut packet)
+            .map(|_| packet[0]);
+        let (mode, is_stereo) = (packet.unwrap() >> 3, packet.unwrap() & 4 != 0);
+        // Source: RFC 6716, table 2: SILK or CELT of 4 kHz.
+        assert!(matches!(mode, 0..=3 | 16..=19), "{mode}");
+        assert!(!is_stereo);
     }
 
     /// A voice-like sound: a gliding pitch with its harmonics, in syllables.
@@ -134,7 +189,7 @@ mod tests {
         use crate::audio::decoder::AudioDecoder;
         for hz in [8_000, 12_000, 16_000, 24_000, 48_000] {
             let format = Format::exact(hz, 1).unwrap();
-            let mut encoder = AudioEncoder::new(format).unwrap();
+            let mut encoder = AudioEncoder::new(format, &settings()).unwrap();
             let packets: Vec<Vec<u8>> = voice(format, 4)
                 .chunks_exact(format.samples(PACKET_MS))
                 .map(|pcm| {

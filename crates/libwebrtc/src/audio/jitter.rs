@@ -41,6 +41,9 @@ const MAX_LAG: i64 = 1_000 * TICKS_PER_MS;
 /// Audio in one packet, in ticks. Source: RFC 6716, section 3.2.5.
 const MAX_TICKS: u32 = 120 * TICKS_PER_MS as u32;
 
+/// A copy is of a packet at most so many before the one that carries it. More than senders repeat.
+const MAX_COPY_DISTANCE: i64 = 8;
+
 /// The pieces in which sound is stretched: what a reader takes at once.
 const STRETCH_TICKS: u32 = 10 * TICKS_PER_MS as u32;
 
@@ -49,6 +52,8 @@ const STRETCH_TICKS: u32 = 10 * TICKS_PER_MS as u32;
 pub(crate) struct Packet {
     seq: i64,
     timestamp: i64,
+    /// When it came.
+    pub(crate) arrived: i64,
     /// How long it sounds.
     pub(crate) ticks: u32,
     pub(crate) payload: Vec<u8>,
@@ -149,31 +154,109 @@ impl JitterBuffer {
         {
             return Insertion::Duplicate;
         }
+        if self.holds(timestamp) {
+            return Insertion::Duplicate;
+        }
+        self.store(now, place, (seq, timestamp), ticks, payload);
+        if restarted {
+            Insertion::Restarted
+        } else {
+            Insertion::Queued
+        }
+    }
+
+    /// A copy came of a packet `offset` ticks before the packet `seq` of `timestamp`, which is
+    /// inserted next. Copies do not carry their number: it follows from their time and neighbours.
+    pub(crate) fn insert_copy(
+        &mut self,
+        now: i64,
+        seq: u16,
+        timestamp: u32,
+        offset: u32,
+        payload: &[u8],
+    ) -> Insertion {
+        let Some(ticks) = packet_ticks(payload) else {
+            return Insertion::Invalid;
+        };
+        let (carrier, carrier_timestamp) = self.unwrap(seq, timestamp);
+        // Before the first packet nobody waits for anything; another stream's first restarts.
+        let is_near = self.newest.is_some_and(|(newest_seq, newest_timestamp)| {
+            (carrier - newest_seq).abs() <= MAX_JUMP_PACKETS
+                && (carrier_timestamp - newest_timestamp).abs() <= MAX_JUMP_TICKS
+        });
+        let timestamp = carrier_timestamp - i64::from(offset);
+        let (first_seq, first_timestamp) = self.next.unwrap_or((i64::MIN, i64::MIN));
+        if !is_near || offset == 0 || timestamp < first_timestamp {
+            return Insertion::Late;
+        }
+        if self.holds(timestamp) {
+            return Insertion::Duplicate;
+        }
+        let likely = i64::from(offset / ticks).clamp(1, MAX_COPY_DISTANCE);
+        let distances = std::iter::once(likely).chain(1..=MAX_COPY_DISTANCE);
+        let found = distances
+            .map(|distance| carrier - distance)
+            .filter(|seq| *seq >= first_seq)
+            .find_map(|seq| Some((seq, self.gap_for(seq, timestamp)?)));
+        match found {
+            Some((seq, place)) => {
+                self.store(now, place, (seq, timestamp), ticks, payload);
+                Insertion::Queued
+            }
+            None => Insertion::Duplicate,
+        }
+    }
+
+    /// Where a packet of this number and time has its place, if its neighbours agree.
+    fn gap_for(&self, seq: i64, timestamp: i64) -> Option<usize> {
+        let place = self.packets.partition_point(|packet| packet.seq < seq);
+        let follows = place == 0 || self.packets[place - 1].timestamp < timestamp;
+        let precedes = self
+            .packets
+            .get(place)
+            .is_none_or(|next| next.seq > seq && next.timestamp > timestamp);
+        (follows && precedes).then_some(place)
+    }
+
+    /// Whether a packet of this time waits, under whatever number.
+    fn holds(&self, timestamp: i64) -> bool {
+        self.packets
+            .iter()
+            .any(|packet| packet.timestamp == timestamp)
+    }
+
+    fn store(
+        &mut self,
+        now: i64,
+        place: usize,
+        (seq, timestamp): (i64, i64),
+        ticks: u32,
+        payload: &[u8],
+    ) {
         self.delay.observe(now, timestamp);
+        let has_predecessor = place > 0 && self.packets[place - 1].seq == seq - 1;
+        if !has_predecessor && self.next.is_some_and(|(next, _)| next < seq) {
+            // What is missing can be recovered from this, and is worth waiting for until then.
+            self.delay.observe(now, timestamp - i64::from(ticks));
+        }
         if self.newest.is_none_or(|(newest, _)| seq > newest) {
             self.newest = Some((seq, timestamp));
         }
         let mut stored = self.spare.pop().unwrap_or_default();
         stored.clear();
         stored.extend_from_slice(payload);
-        self.packets.insert(
-            place,
-            Packet {
-                seq,
-                timestamp,
-                ticks,
-                payload: stored,
-            },
-        );
+        let packet = Packet {
+            seq,
+            timestamp,
+            arrived: now,
+            ticks,
+            payload: stored,
+        };
+        self.packets.insert(place, packet);
         if self.packets.len() > MAX_PACKETS
             && let Some(oldest) = self.packets.pop_front()
         {
             self.skip_over(oldest);
-        }
-        if restarted {
-            Insertion::Restarted
-        } else {
-            Insertion::Queued
         }
     }
 
@@ -243,6 +326,24 @@ impl JitterBuffer {
         let (seq, timestamp) = self.next?;
         let follows = self.playing && front.seq == seq && front.timestamp <= timestamp;
         follows.then(|| now - self.delay.due(front.timestamp))
+    }
+
+    /// How much earlier than due what follows would be played now, whether or not it has come.
+    pub(crate) fn earliness(&self, now: i64) -> Option<i64> {
+        let (seq, timestamp) = self.next.filter(|_| self.playing)?;
+        let follows = |front: &Packet| front.seq == seq && front.timestamp <= timestamp;
+        let is_next = self.packets.front().is_none_or(follows);
+        is_next.then(|| self.delay.due(timestamp) - now)
+    }
+
+    /// Whether the sender said that it is silent.
+    pub(crate) fn is_comfort(&self) -> bool {
+        self.comfort
+    }
+
+    /// Whether anything was ever played.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.next.is_some()
     }
 
     /// For how long packets are held on purpose, in ticks.

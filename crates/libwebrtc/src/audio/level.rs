@@ -9,19 +9,19 @@ const VOICE_FLOOR: u8 = 55;
 
 /// The level of `samples` in -dBov: 0 is the loudest there is, [`SILENCE`] is silence.
 pub(crate) fn audio_level(samples: &[i16]) -> u8 {
-    if samples.is_empty() {
+    let mean = mean_square(samples);
+    if mean == 0.0 {
         return SILENCE;
     }
-    let energy: u64 = samples
-        .iter()
-        .map(|s| u64::from(s.unsigned_abs()).pow(2))
-        .sum();
-    if energy == 0 {
-        return SILENCE;
-    }
-    let mean = energy as f64 / samples.len() as f64;
-    let dbov = 10.0 * (mean / (32_768.0 * 32_768.0)).log10();
+    let dbov = 10.0 * mean.log10();
     (-dbov).round().clamp(0.0, f64::from(SILENCE)) as u8
+}
+
+/// The mean square of `samples`, where full scale is 1.
+pub(crate) fn mean_square(samples: &[i16]) -> f64 {
+    let squares = samples.iter().map(|s| u64::from(s.unsigned_abs()).pow(2));
+    let count = samples.len().max(1) as f64;
+    squares.sum::<u64>() as f64 / count / (32_768.0 * 32_768.0)
 }
 
 /// Whether audio of this level counts as voice.

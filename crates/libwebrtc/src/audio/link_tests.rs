@@ -15,6 +15,8 @@ use super::{
     format::Format,
     level::audio_level,
     playout::{Playout, PlayoutStats},
+    red::{self, RedPacker},
+    settings::OpusSettings,
 };
 use crate::{
     audio_frame::AudioFrame,
@@ -29,6 +31,8 @@ const TONE_HZ: f64 = 440.0;
 #[derive(Clone, Copy)]
 struct Link {
     loss: f64,
+    /// Whether packets repeat those before them, and how many.
+    levels: Option<red::Levels>,
     jitter_ms: u64,
     seed: u64,
 }
@@ -50,7 +54,8 @@ fn send_tone(link: Link, source_hz: u32, stream: Format, span: Duration) -> Hear
     let span_ms = span.as_millis() as u32;
     let source = NativeAudioSource::new(AudioSourceOptions::default(), source_hz, 1, span_ms);
     let track = RtcAudioTrack::local("tone", source.clone());
-    let mut pipeline = SendPipeline::new(&track, Arc::new(Notify::new()));
+    let settings = OpusSettings::from_fmtp(Some("useinbandfec=1;usedtx=1"));
+    let mut pipeline = SendPipeline::new(&track, Arc::new(Notify::new()), settings);
     runtime
         .block_on(source.capture_frame(&tone(source_hz, span_ms)))
         .unwrap();
@@ -59,6 +64,7 @@ fn send_tone(link: Link, source_hz: u32, stream: Format, span: Duration) -> Hear
     let mut random = StdRng::seed_from_u64(link.seed);
     let mut playout = Playout::new(start, stream).unwrap();
     let mut pcm = Vec::new();
+    let mut packer = RedPacker::default();
     let mut in_flight: Vec<(Instant, u16, u32, Vec<u8>)> = Vec::new();
     let (mut seq, mut timestamp) = (65_500u16, u32::MAX - 30_000);
     for tick in 0..(span_ms + 200) {
@@ -67,10 +73,14 @@ fn send_tone(link: Link, source_hz: u32, stream: Format, span: Duration) -> Hear
             while let Some(frame) = pipeline.poll_frame(now) {
                 seq = seq.wrapping_add(1);
                 timestamp = timestamp.wrapping_add(frame.rtp_ticks);
+                let payload = match link.levels {
+                    Some(levels) => packer.pack(111, timestamp, frame.payload, levels),
+                    None => frame.payload,
+                };
                 if !random.random_bool(link.loss) {
                     let delay = 30 + random.random_range(0..=link.jitter_ms);
                     let arrival = now + Duration::from_millis(delay);
-                    in_flight.push((arrival, seq, timestamp, frame.payload.to_vec()));
+                    in_flight.push((arrival, seq, timestamp, payload.to_vec()));
                 }
             }
         }
@@ -80,7 +90,12 @@ fn send_tone(link: Link, source_hz: u32, stream: Format, span: Duration) -> Hear
             .is_some_and(|(arrival, ..)| *arrival <= now)
         {
             let (_, seq, timestamp, payload) = in_flight.remove(0);
-            playout.insert(now, 7, seq, timestamp, &payload);
+            if link.levels.is_some() {
+                let parts = red::parse(&payload).unwrap();
+                playout.insert_redundant(now, 7, seq, timestamp, &parts);
+            } else {
+                playout.insert(now, 7, seq, timestamp, &payload);
+            }
         }
         if tick % 20 == 0 {
             pcm.extend(playout.pull(now));
@@ -182,6 +197,7 @@ fn a_tone_crosses_a_calm_link_at_every_rate_without_a_gap() {
         for stream_hz in [8_000, 16_000, 24_000, 48_000] {
             let link = Link {
                 loss: 0.0,
+                levels: None,
                 jitter_ms: 2,
                 seed: 1,
             };
@@ -196,6 +212,7 @@ fn a_tone_crosses_a_calm_link_at_every_rate_without_a_gap() {
 fn a_stereo_stream_hears_a_mono_tone_on_both_sides() {
     let link = Link {
         loss: 0.0,
+        levels: None,
         jitter_ms: 2,
         seed: 1,
     };
@@ -210,6 +227,7 @@ fn a_stereo_stream_hears_a_mono_tone_on_both_sides() {
 fn jitter_of_60_ms_leaves_no_gap_and_loses_nothing_once_it_is_known() {
     let link = Link {
         loss: 0.0,
+        levels: None,
         jitter_ms: 60,
         seed: 2,
     };
@@ -224,6 +242,7 @@ fn jitter_of_60_ms_leaves_no_gap_and_loses_nothing_once_it_is_known() {
 fn five_percent_of_loss_is_mostly_recovered() {
     let link = Link {
         loss: 0.05,
+        levels: None,
         jitter_ms: 10,
         seed: 3,
     };
@@ -240,9 +259,99 @@ fn five_percent_of_loss_is_mostly_recovered() {
 }
 
 #[test]
+fn copies_in_the_next_packet_repair_what_is_lost() {
+    for (loss, levels, concealed_ms) in [
+        (0.02, red::Levels::One, 40),
+        (0.05, red::Levels::One, 60),
+        (0.1, red::Levels::Two, 60),
+    ] {
+        let link = Link {
+            loss,
+            levels: Some(levels),
+            jitter_ms: 10,
+            seed: 8,
+        };
+        let heard = send_tone(link, 24_000, mono(24_000), SPAN);
+        heard.assert_tone(4_900..=5_250, 0);
+        let PlayoutStats {
+            concealed_ticks,
+            copies,
+            spare_copies,
+            ..
+        } = heard.stats;
+        assert!(concealed_ticks <= concealed_ms * 48, "{:?}", heard.stats);
+        assert!(copies > 150 && spare_copies < copies, "{:?}", heard.stats);
+    }
+}
+
+#[test]
+fn copies_cost_no_delay_where_nothing_is_lost() {
+    let delay = |levels| {
+        let link = Link {
+            loss: 0.0,
+            levels,
+            jitter_ms: 10,
+            seed: 9,
+        };
+        let stats = send_tone(link, 24_000, mono(24_000), SPAN).stats;
+        assert_eq!(stats.spare_copies, stats.copies);
+        stats.waited / u128::from(stats.played_ticks)
+    };
+    assert_eq!(delay(None), delay(Some(red::Levels::Two)));
+}
+
+/// Plays ten minutes of a sender whose clock runs `ppm` faster than ours.
+fn play_with_drift(ppm: i64) -> (PlayoutStats, usize) {
+    // Ten seconds of the tone are whole periods, so that they can follow themselves.
+    let packets = packets_of_tone(8_000, 500);
+    let start = Instant::now();
+    let mut playout = Playout::new(start, mono(8_000)).unwrap();
+    let (mut number, mut quiet) = (0i64, 0);
+    for tick in 0..30_000u32 {
+        let now = start + tick * 20 * MS;
+        loop {
+            let sent_us = number * (20_000 - 20_000 * ppm / 1_000_000);
+            if sent_us > i64::from(tick) * 20_000 {
+                break;
+            }
+            let payload = &packets[number as usize % packets.len()];
+            let arrival = start + Duration::from_micros(sent_us.unsigned_abs());
+            playout.insert(arrival, 1, number as u16, number as u32 * 960, payload);
+            number += 1;
+        }
+        for _ in 0..2 {
+            let level = audio_level(&playout.pull(now));
+            quiet += usize::from(tick > 10 && level > 35);
+        }
+    }
+    (playout.stats(), quiet)
+}
+
+#[test]
+fn a_sender_with_a_fast_clock_is_kept_up_with() {
+    let (stats, quiet) = play_with_drift(500);
+    // 300 ms too much.
+    let hurried_ms = stats.hurried_ticks / 48;
+    assert!((200..=400).contains(&hurried_ms), "{stats:?}");
+    assert_eq!((quiet, stats.late), (0, 0), "{stats:?}");
+    assert!(stats.concealed_ticks < 50 * 48, "{stats:?}");
+}
+
+#[test]
+fn a_sender_with_a_slow_clock_is_waited_for() {
+    let (stats, quiet) = play_with_drift(-500);
+    // 300 ms too little.
+    let added_ms = (stats.lingered_ticks + stats.concealed_ticks) / 48;
+    assert!((250..=450).contains(&added_ms), "{stats:?}");
+    assert!(stats.concealments <= 1, "{stats:?}");
+    assert_eq!((quiet, stats.late), (0, 0), "{stats:?}");
+}
+
+#[test]
 fn a_fifth_of_the_packets_lost_still_leaves_the_tone() {
     let link = Link {
         loss: 0.2,
+        levels: None,
         jitter_ms: 40,
         seed: 4,
     };
@@ -299,6 +408,38 @@ fn when_the_jitter_ends_the_delay_comes_down_again() {
 }
 
 #[test]
+fn when_jitter_begins_the_sound_is_drawn_out_rather_than_broken() {
+    let start = Instant::now();
+    let mut playout = Playout::new(start, mono(16_000)).unwrap();
+    let packets = packets_of_tone(16_000, 500);
+    let mut random = StdRng::seed_from_u64(10);
+    let mut arrivals: Vec<(u64, usize)> = (0..packets.len())
+        .map(|i| {
+            let most = (i as u64).saturating_sub(150).min(120);
+            (i as u64 * 20 + random.random_range(0..=most), i)
+        })
+        .collect();
+    arrivals.sort_unstable();
+    let (mut next, mut quiet) = (0, 0);
+    for tick in (0..10_000u64).step_by(20) {
+        let now = start + tick as u32 * MS;
+        while let Some((at, i)) = arrivals.get(next).filter(|(at, _)| *at <= tick) {
+            let arrival = start + *at as u32 * MS;
+            playout.insert(arrival, 1, *i as u16, *i as u32 * 960, &packets[*i]);
+            next += 1;
+        }
+        for _ in 0..2 {
+            let level = audio_level(&playout.pull(now));
+            quiet += usize::from(tick > 100 && level > 35);
+        }
+    }
+    let stats = playout.stats();
+    assert!(quiet <= 2, "{quiet} quiet frames, {stats:?}");
+    assert!(stats.lingered_ticks >= 10 * 48, "{stats:?}");
+    assert!(stats.concealed_ticks <= 120 * 48, "{stats:?}");
+}
+
+#[test]
 fn another_ssrc_takes_over_at_once() {
     let start = Instant::now();
     let mut playout = Playout::new(start, mono(16_000)).unwrap();
@@ -344,7 +485,8 @@ fn garbage_in_the_place_of_packets_is_concealed() {
 fn packets_of_tone(hz: u32, count: usize) -> Vec<Vec<u8>> {
     use super::encoder::{AudioEncoder, MAX_PACKET_BYTES};
     let format = mono(hz);
-    let mut encoder = AudioEncoder::new(format).unwrap();
+    let mut encoder =
+        AudioEncoder::new(format, &OpusSettings::from_fmtp(Some("useinbandfec=1"))).unwrap();
     let sound = tone(hz, count as u32 * 20);
     let mut packet = [0; MAX_PACKET_BYTES];
     sound

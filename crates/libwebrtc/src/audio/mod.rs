@@ -7,7 +7,6 @@
 //! Everything that decides is sans-IO and takes the time as an argument. The connection's driver
 //! owns the timers: it polls the pipelines and ticks the tracks, each of which says when next.
 
-mod accelerate;
 mod decoder;
 mod delay;
 mod encoder;
@@ -20,10 +19,17 @@ mod pacer;
 mod playout;
 mod queue;
 mod receive;
+mod reception;
+mod red;
 mod send;
+mod settings;
 mod source;
 mod source_queue;
+mod timescale;
 
-pub(crate) use receive::{ReceiveTrack, StreamHandle};
-pub(crate) use send::{EncodedFrame, SendPipeline};
+pub(crate) use receive::{ReceiveStats, ReceiveTrack, StreamHandle};
+pub(crate) use reception::{Packing, RtpInfo};
+pub(crate) use red::{Levels, RedPacker};
+pub(crate) use send::{EncodedFrame, SendPipeline, SourceMeter};
+pub(crate) use settings::OpusSettings;
 pub(crate) use source::SourceHandle;

@@ -87,6 +87,8 @@ pub(crate) struct Pacer {
     due: Instant,
     /// The moment on the wall clock that the previous packet stands for.
     sent: Option<Instant>,
+    /// Whether silence is sent like anything else.
+    is_continuous: bool,
 }
 
 impl Pacer {
@@ -95,7 +97,13 @@ impl Pacer {
             phase: Phase::Settling(START_PACKETS),
             due: now,
             sent: None,
+            is_continuous: false,
         }
+    }
+
+    /// Sends silence packet by packet from now on, or no longer.
+    pub(crate) fn set_continuous(&mut self, is_continuous: bool) {
+        self.is_continuous = is_continuous;
     }
 
     pub(crate) fn next_poll(&self) -> Instant {
@@ -123,6 +131,9 @@ impl Pacer {
                 let action = Action::Audio(self.step(true));
                 self.phase = Phase::Settling(SETTLE_PACKETS);
                 action
+            }
+            (Phase::Quiet, Supply::Nothing | Supply::Over) if self.is_continuous => {
+                self.settle(SETTLE_PACKETS)
             }
             (Phase::Quiet, Supply::Nothing | Supply::Over) => {
                 let action = Action::KeepAlive(self.step(false));
@@ -184,7 +195,9 @@ impl Pacer {
 
     fn settle(&mut self, left: u8) -> Action {
         let step = self.step(false);
-        self.phase = if left > 1 {
+        self.phase = if self.is_continuous {
+            Phase::Settling(left)
+        } else if left > 1 {
             Phase::Settling(left - 1)
         } else {
             Phase::Quiet
@@ -218,6 +231,21 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_continuous_sender_goes_on_through_silence() {
+        let start = Instant::now();
+        let mut pacer = Pacer::new(start);
+        pacer.set_continuous(true);
+        let mut packets = 0;
+        for ms in 0..2_000 {
+            let now = start + Duration::from_millis(ms);
+            while pacer.decide(now, Supply::Nothing) != Action::Wait {
+                packets += 1;
+            }
+        }
+        assert_eq!(packets, 100);
+    }
 
     const MS: Duration = Duration::from_millis(1);
 

@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
     time::{Duration, Instant},
@@ -17,6 +17,8 @@ use super::{
     format::{API_FRAME_MS, Format, PACKET},
     playout::{Playout, PlayoutStats},
     queue::FrameQueue,
+    reception::{Packing, Reception, ReceptionStats, RtpInfo},
+    red,
 };
 use crate::audio_frame::AudioFrame;
 
@@ -29,14 +31,12 @@ const ROOMY_QUEUE: usize = 4;
 /// Frames that a late tick hands out at most: 100 ms. A reader's default queue holds no more.
 const MAX_FRAMES_AT_ONCE: u32 = 10;
 
-/// Counters of a received track. They only grow, but for the target.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// Counters of a received track.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct ReceiveStats {
-    /// Packets that came, whether or not anybody listened.
-    pub(crate) packets: u64,
-    /// Their payload.
-    pub(crate) bytes: u64,
-    /// Of the stream that was attached first.
+    /// What came, whether or not anybody listened.
+    pub(crate) reception: ReceptionStats,
+    /// Of the stream that was attached first; nothing while there is none.
     pub(crate) playout: PlayoutStats,
 }
 
@@ -51,8 +51,7 @@ struct Shared {
     /// Told when the first stream attaches: there are ticks to be made.
     wake: Arc<Notify>,
     enabled: AtomicBool,
-    packets: AtomicU64,
-    bytes: AtomicU64,
+    reception: Mutex<Reception>,
 }
 
 #[derive(Default)]
@@ -75,32 +74,36 @@ impl ReceiveTrack {
             streams: Mutex::default(),
             wake,
             enabled: AtomicBool::new(true),
-            packets: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
+            reception: Mutex::default(),
         };
         Self {
             shared: Arc::new(shared),
         }
     }
 
-    /// An Opus packet came. Never blocks; forgets it where nobody listens.
-    pub(crate) fn push_rtp(
-        &self,
-        now: Instant,
-        seq: u16,
-        timestamp: u32,
-        ssrc: u32,
-        payload: &[u8],
-    ) {
-        self.shared.packets.fetch_add(1, Ordering::Relaxed);
-        self.shared
-            .bytes
-            .fetch_add(payload.len() as u64, Ordering::Relaxed);
+    /// A packet came, whether or not it can be read.
+    pub(crate) fn count_rtp(&self, now: Instant, info: &RtpInfo, payload_bytes: usize) {
+        let mut reception = self.shared.reception.lock();
+        reception.packet(now, info, payload_bytes);
+    }
+
+    /// A packet is to be played. Never blocks; forgets it where nobody listens.
+    pub(crate) fn push_rtp(&self, now: Instant, info: &RtpInfo, payload: &[u8]) {
+        let (ssrc, seq, timestamp) = (info.ssrc, info.sequence as u16, info.timestamp);
+        let parts = match info.packing {
+            Packing::Plain => None,
+            Packing::Redundant => match red::parse(payload) {
+                Some(parts) => Some(parts),
+                // Not what it says it is.
+                None => return,
+            },
+        };
         for stream in &self.shared.streams.lock().attached {
-            stream
-                .playout
-                .lock()
-                .insert(now, ssrc, seq, timestamp, payload);
+            let mut playout = stream.playout.lock();
+            match &parts {
+                None => playout.insert(now, ssrc, seq, timestamp, payload),
+                Some(parts) => playout.insert_redundant(now, ssrc, seq, timestamp, parts),
+            }
         }
     }
 
@@ -162,8 +165,7 @@ impl ReceiveTrack {
     pub(crate) fn stats(&self) -> ReceiveStats {
         let first = self.shared.streams.lock().attached.first().cloned();
         ReceiveStats {
-            packets: self.shared.packets.load(Ordering::Relaxed),
-            bytes: self.shared.bytes.load(Ordering::Relaxed),
+            reception: self.shared.reception.lock().stats(),
             playout: first
                 .map(|stream| stream.playout.lock().stats())
                 .unwrap_or_default(),
@@ -292,6 +294,16 @@ mod tests {
         StreamHandle::attach(Some(track), hz, 1, Some(capacity))
     }
 
+    fn info(sequence: u64) -> RtpInfo {
+        RtpInfo {
+            ssrc: 1,
+            sequence,
+            timestamp: sequence as u32 * 960,
+            header_bytes: 12,
+            packing: Packing::Redundant,
+        }
+    }
+
     async fn next(stream: &StreamHandle) -> Option<AudioFrame<'static>> {
         poll_fn(|cx| stream.poll_frame(cx)).await
     }
@@ -300,10 +312,31 @@ mod tests {
     async fn without_a_stream_there_is_nothing_to_do() {
         let (track, _) = track();
         assert_eq!(track.next_tick(), None);
-        track.push_rtp(Instant::now(), 1, 1, 1, &[72, 0]);
+        track.count_rtp(Instant::now(), &info(1), 2);
+        track.push_rtp(Instant::now(), &info(1), &[72, 0]);
         track.tick(Instant::now());
-        assert_eq!(track.stats().packets, 1);
+        assert_eq!(track.stats().reception.packets, 1);
         assert_eq!(track.stats().playout, PlayoutStats::default());
+    }
+
+    #[tokio::test]
+    async fn copies_in_a_packet_take_the_place_of_what_was_lost() {
+        let (track, _) = track();
+        let _stream = stream(&track, 16_000, 10);
+        let now = Instant::now();
+        let mut packer = red::RedPacker::default();
+        for number in 1..=4 {
+            let packed = packer.pack(111, number * 960, &[72, 7, 7], red::Levels::One);
+            if number != 3 {
+                track.count_rtp(now, &info(u64::from(number)), packed.len());
+                track.push_rtp(now, &info(u64::from(number)), packed);
+            }
+        }
+        track.push_rtp(now, &info(5), &[0xEF]);
+        let playout = track.stats().playout;
+        assert_eq!((playout.packets, playout.copies), (3, 2));
+        assert_eq!(playout.spare_copies, 1, "of the second packet");
+        assert_eq!(track.stats().reception.lost, 1);
     }
 
     #[tokio::test]

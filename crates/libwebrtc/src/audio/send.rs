@@ -7,8 +7,9 @@ use tokio::sync::Notify;
 use super::{
     encoder::{AudioEncoder, MAX_PACKET_BYTES},
     format::{Format, PACKET, PACKET_MS},
-    level::{SILENCE, audio_level, is_voice},
+    level::{SILENCE, audio_level, is_voice, mean_square},
     pacer::{Action, KEEP_ALIVE, Pacer, Step, Supply},
+    settings::OpusSettings,
     source::Puller,
 };
 use crate::audio_track::RtcAudioTrack;
@@ -48,12 +49,24 @@ pub(crate) struct EncodedFrame<'a> {
     pub(crate) marker: bool,
 }
 
+/// How loud a source was, full scale being 1.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct SourceMeter {
+    /// Root mean square of the last packet.
+    pub(crate) level: f64,
+    /// Mean squares times seconds.
+    pub(crate) energy: f64,
+    pub(crate) seconds: f64,
+}
+
 /// Paces, encodes and measures what a local track captures. Owned by the connection's driver,
 /// polled only while packets can be sent; dropping it lets go of the source.
 pub(crate) struct SendPipeline {
     track: RtcAudioTrack,
     puller: Option<Puller>,
     format: Format,
+    settings: OpusSettings,
+    meter: SourceMeter,
     /// Made when the first sound is due: silent tracks have none.
     encoder: Option<AudioEncoder>,
     /// Made at the first poll, so that the clock does not run before anything can be sent.
@@ -72,13 +85,15 @@ pub(crate) struct SendPipeline {
 impl SendPipeline {
     /// Sends `track`. `wake` is told when there is something to send before the time that
     /// [`next_poll`](Self::next_poll) last said.
-    pub(crate) fn new(track: &RtcAudioTrack, wake: Arc<Notify>) -> Self {
+    pub(crate) fn new(track: &RtcAudioTrack, wake: Arc<Notify>, settings: OpusSettings) -> Self {
         let puller = track.source().and_then(|source| source.attach(wake));
         let format = puller.as_ref().map_or_else(silent_format, Puller::format);
         Self {
             track: track.clone(),
             puller,
             format,
+            settings,
+            meter: SourceMeter::default(),
             encoder: None,
             pacer: None,
             created: Instant::now(),
@@ -90,6 +105,33 @@ impl SendPipeline {
         }
     }
 
+    /// Encodes in another way from the next packet on.
+    pub(crate) fn set(&mut self, settings: OpusSettings) {
+        self.settings = settings;
+        if let Some(encoder) = &mut self.encoder
+            && let Err(error) = encoder.set(&settings)
+        {
+            log::error!("libopus does not take {settings:?}: {}", error.message());
+        }
+        if let Some(pacer) = &mut self.pacer {
+            pacer.set_continuous(!settings.dtx);
+        }
+    }
+
+    pub(crate) fn settings(&self) -> &OpusSettings {
+        &self.settings
+    }
+
+    /// Bits a second that are aimed at.
+    pub(crate) fn bitrate(&self) -> u32 {
+        self.settings.bitrate(self.format)
+    }
+
+    /// How loud the source is and was.
+    pub(crate) fn meter(&self) -> SourceMeter {
+        self.meter
+    }
+
     /// When to poll again.
     pub(crate) fn next_poll(&self) -> Instant {
         self.pacer.as_ref().map_or(self.created, Pacer::next_poll)
@@ -99,11 +141,17 @@ impl SendPipeline {
     pub(crate) fn poll_frame(&mut self, now: Instant) -> Option<EncodedFrame<'_>> {
         loop {
             let supply = self.supply();
-            let pacer = self.pacer.get_or_insert_with(|| Pacer::new(now));
+            let is_continuous = !self.settings.dtx;
+            let pacer = self.pacer.get_or_insert_with(|| {
+                let mut pacer = Pacer::new(now);
+                pacer.set_continuous(is_continuous);
+                pacer
+            });
             match pacer.decide(now, supply) {
                 Action::Audio(step) => {
                     self.pull(now);
                     let level = audio_level(&self.pcm);
+                    self.measure(mean_square(&self.pcm));
                     if let Some(kind) = self.judge(level) {
                         return self.send(kind, step, level);
                     }
@@ -111,6 +159,7 @@ impl SendPipeline {
                 }
                 Action::Silence(step) => {
                     self.pcm.fill(0);
+                    self.measure(0.0);
                     return self.send(Kind::Encoded, step, SILENCE);
                 }
                 Action::KeepAlive(step) => return self.send(Kind::KeepAlive, step, SILENCE),
@@ -151,9 +200,16 @@ impl SendPipeline {
         self.pcm[count..].fill(0);
     }
 
+    fn measure(&mut self, mean_square: f64) {
+        let seconds = PACKET.as_secs_f64();
+        self.meter.level = mean_square.sqrt();
+        self.meter.energy += mean_square * seconds;
+        self.meter.seconds += seconds;
+    }
+
     /// How captured audio of this level is sent; `None` where it is not worth a packet.
     fn judge(&mut self, level: u8) -> Option<Kind> {
-        if level < SILENCE {
+        if level < SILENCE || !self.settings.dtx {
             self.silent_packets = 0;
             return Some(Kind::Encoded);
         }
@@ -187,7 +243,7 @@ impl SendPipeline {
     fn encode(&mut self) -> Option<usize> {
         let encoder = match &mut self.encoder {
             Some(encoder) => encoder,
-            none => match AudioEncoder::new(self.format) {
+            none => match AudioEncoder::new(self.format, &self.settings) {
                 Ok(encoder) => none.insert(encoder),
                 Err(error) => {
                     log::error!("no Opus encoder for {:?}: {}", self.format, error.message());
@@ -243,6 +299,10 @@ mod tests {
         }
     }
 
+    fn with_dtx() -> OpusSettings {
+        OpusSettings::from_fmtp(Some("useinbandfec=1;usedtx=1"))
+    }
+
     fn source(hz: u32) -> NativeAudioSource {
         NativeAudioSource::new(AudioSourceOptions::default(), hz, 1, 1000)
     }
@@ -267,7 +327,7 @@ mod tests {
     async fn a_second_of_audio_becomes_fifty_packets() {
         let source = source(24_000);
         let track = RtcAudioTrack::local("tone", source.clone());
-        let mut pipeline = SendPipeline::new(&track, Arc::new(Notify::new()));
+        let mut pipeline = SendPipeline::new(&track, Arc::new(Notify::new()), with_dtx());
         source.capture_frame(&tone(24_000, 1000)).await.unwrap();
         let now = Instant::now();
         let (packets, ticks, voiced) = run(&mut pipeline, now, Duration::from_millis(1000));
@@ -278,7 +338,7 @@ mod tests {
     #[tokio::test]
     async fn a_silent_track_sends_a_few_packets_and_then_keeps_alive() {
         let track = RtcAudioTrack::silent("device");
-        let mut pipeline = SendPipeline::new(&track, Arc::new(Notify::new()));
+        let mut pipeline = SendPipeline::new(&track, Arc::new(Notify::new()), with_dtx());
         let (packets, ticks, voiced) =
             run(&mut pipeline, Instant::now(), Duration::from_millis(2000));
         assert!((10..=15).contains(&packets), "{packets}");
@@ -290,7 +350,7 @@ mod tests {
     async fn captured_silence_is_hardly_sent() {
         let source = source(24_000);
         let track = RtcAudioTrack::local("silence", source.clone());
-        let mut pipeline = SendPipeline::new(&track, Arc::new(Notify::new()));
+        let mut pipeline = SendPipeline::new(&track, Arc::new(Notify::new()), with_dtx());
         source
             .capture_frame(&AudioFrame::new(24_000, 1, 24_000))
             .await
@@ -298,6 +358,39 @@ mod tests {
         let (packets, ticks, _) = run(&mut pipeline, Instant::now(), Duration::from_millis(1000));
         assert!(packets <= 8, "{packets}");
         assert!(ticks > 28_000, "the media clock goes on: {ticks}");
+    }
+
+    #[tokio::test]
+    async fn without_dtx_silence_is_sent_like_anything_else() {
+        let source = source(24_000);
+        let track = RtcAudioTrack::local("silence", source.clone());
+        let settings = OpusSettings::from_fmtp(None);
+        let mut pipeline = SendPipeline::new(&track, Arc::new(Notify::new()), settings);
+        source
+            .capture_frame(&AudioFrame::new(24_000, 1, 12_000))
+            .await
+            .unwrap();
+        let (packets, ticks, _) = run(&mut pipeline, Instant::now(), Duration::from_secs(2));
+        assert!(packets >= 97, "{packets}");
+        assert!(ticks >= 93_000, "{ticks}");
+        pipeline.set(with_dtx());
+        let later = Instant::now() + Duration::from_secs(2);
+        let (packets, ..) = run(&mut pipeline, later, Duration::from_secs(2));
+        assert!(packets <= 10, "{packets}");
+    }
+
+    #[tokio::test]
+    async fn the_meter_shows_what_was_captured() {
+        let source = source(24_000);
+        let track = RtcAudioTrack::local("tone", source.clone());
+        let mut pipeline = SendPipeline::new(&track, Arc::new(Notify::new()), with_dtx());
+        source.capture_frame(&tone(24_000, 1000)).await.unwrap();
+        run(&mut pipeline, Instant::now(), Duration::from_millis(1000));
+        let meter = pipeline.meter();
+        // A sine of 8,000 of 32,768.
+        assert!((meter.level - 0.1726).abs() < 0.005, "{meter:?}");
+        assert!((meter.energy - 0.0298).abs() < 0.002, "{meter:?}");
+        assert!((meter.seconds - 1.0).abs() < 1e-9, "{meter:?}");
     }
 
     /// Polls when asked to or woken, as a driver does; answers at the first voiced packet.
@@ -325,7 +418,7 @@ mod tests {
         let track = RtcAudioTrack::local("tone", source.clone());
         track.set_enabled(false);
         let wake = Arc::new(Notify::new());
-        let mut pipeline = SendPipeline::new(&track, wake.clone());
+        let mut pipeline = SendPipeline::new(&track, wake.clone(), with_dtx());
         let before = clock();
         let long = tone(16_000, 5_000);
         let minute = tokio::time::sleep(Duration::from_secs(60));
@@ -346,7 +439,7 @@ mod tests {
         let source = source(16_000);
         let track = RtcAudioTrack::local("tone", source.clone());
         let wake = Arc::new(Notify::new());
-        let mut pipeline = SendPipeline::new(&track, wake.clone());
+        let mut pipeline = SendPipeline::new(&track, wake.clone(), with_dtx());
         let sound = tone(16_000, 500);
         for silence in ["nothing was captured", "it was cut", "it was muted"] {
             match silence {
@@ -381,7 +474,7 @@ mod tests {
         let source = source(16_000);
         let track = RtcAudioTrack::local("tone", source.clone());
         track.set_enabled(false);
-        let mut pipeline = SendPipeline::new(&track, Arc::new(Notify::new()));
+        let mut pipeline = SendPipeline::new(&track, Arc::new(Notify::new()), with_dtx());
         source.capture_frame(&tone(16_000, 500)).await.unwrap();
         let now = Instant::now();
         let (_, _, voiced) = run(&mut pipeline, now, Duration::from_millis(100));

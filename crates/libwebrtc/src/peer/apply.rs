@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    capabilities::is_opus,
+    agreement::AudioAgreement,
     engine::{self, Engine},
     handlers::Event,
     state::{SectionSlot, SectionUse, State},
@@ -423,11 +423,9 @@ fn settle(
         Dir::Inactive
     };
     let answer = if role == Role::Offerer { theirs } else { ours };
-    let opus = answer.media.codecs.iter().find(|codec| is_opus(codec));
     let is_audio = transceiver.kind() == MediaKind::Audio;
-    let payload_type = opus
-        .filter(|_| is_audio && is_used)
-        .map(|codec| codec.payload_type);
+    let agreement = AudioAgreement::read(&answer.media.codecs, &theirs.media.codecs)
+        .filter(|_| is_audio && is_used);
     if role == Role::Offerer && ours.media.direction != transceiver.direction() {
         // The text was edited, or the direction has changed since; the latter wins next time.
         log::debug!("section {mid} was offered as {local:?}");
@@ -435,7 +433,7 @@ fn settle(
     let was_sending = transceiver.current_direction().is_some_and(sdp::sends);
     let change = transceiver.settle(&Settled {
         direction,
-        payload_type,
+        audio: agreement,
         extensions: &answer.media.extensions,
         remote: &theirs.media,
     });
@@ -445,10 +443,12 @@ fn settle(
     }
     engine.stop_receiving(&change.unexpected);
     if sdp::receives(direction) {
-        engine.receive_audio(mid, &change.expected);
+        let asks_again = agreement.is_some_and(|audio| audio.asks_again());
+        engine.receive_audio(mid, &change.expected, asks_again);
     }
     if sdp::sends(direction) {
-        engine.send_audio(mid, transceiver.ssrc());
+        let answers = agreement.is_some_and(|audio| audio.asks_again());
+        engine.send_audio(mid, transceiver.ssrc(), answers);
     } else if was_sending {
         engine.stop_sending(transceiver.ssrc());
     }

@@ -108,6 +108,12 @@ impl Encryption {
         *self.sealing.lock() = Some(Sealing { cryptor, sealer });
     }
 
+    /// Whether what is sent is encrypted.
+    pub(super) fn is_sealing(&self) -> bool {
+        let sealing = self.sealing.lock();
+        sealing.as_ref().is_some_and(|s| s.cryptor.is_enabled())
+    }
+
     /// From now on what is received passes through a cryptor.
     pub(crate) fn open_with(&self, cryptor: Arc<Cryptor>) {
         let opener = Opener::default();

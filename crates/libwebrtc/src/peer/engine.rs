@@ -11,24 +11,30 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub(super) use str0m::channel::ChannelId;
 use str0m::{
-    Candidate, Event as RtcEvent, IceConnectionState as Str0mIce, IceCreds, Input, Output, Rtc,
-    RtcError as Str0mError,
+    Candidate, CandidateKind, Event as RtcEvent, IceConnectionState as Str0mIce, IceCreds, Input,
+    Output, Rtc, RtcError as Str0mError,
     channel::{ChannelConfig, Reliability},
     config::{CryptoProvider, DtlsCert, Fingerprint as Str0mFingerprint},
     crypto::from_feature_flags,
     format::{Codec, FormatParams},
-    media::{Frequency, MediaKind, Mid},
+    media::{Frequency, MediaKind},
     net::{Protocol, Receive},
     rtp::{Extension, ExtensionMap, ExtensionValues, RtpWrite, Ssrc},
+    stats::{MediaEgressStats, MediaIngressStats},
 };
+pub(super) use str0m::{channel::ChannelId, media::Mid};
 
+use super::{
+    reports::{Path, ReceivedReport, Report, SentReport},
+    retransmission::{SentPackets, SentStats, rtp_header},
+};
 use crate::{
     RtcError,
     audio::EncodedFrame,
     data_channel::DataChannelInit,
     sdp::{Fingerprint, IceCredentials},
+    stats::IceCandidateType,
 };
 
 /// Bytes that SCTP may hold unacknowledged. More waits in the channels' own queues; this much
@@ -58,8 +64,20 @@ const EXTENSIONS: [(&str, Extension); 3] = [
 /// Highest id of an extension in the one-byte form. Source: RFC 8285, section 4.2.
 const MAX_EXTENSION_ID: u8 = 14;
 
-/// Payload types that descriptions hand out freely. Source: RFC 3551, section 6.
-const DYNAMIC_PAYLOAD_TYPES: std::ops::RangeInclusive<u8> = 96..=127;
+/// Payload types that descriptions hand out freely. Source: RFC 3551, section 6, and for the
+/// lower ones RFC 8829, section 5.1.1.
+const DYNAMIC_PAYLOAD_TYPES: [std::ops::RangeInclusive<u8>; 2] = [96..=127, 35..=63];
+
+/// Under which str0m repeats packets. Nobody hands it out, and no packet leaves with it: see
+/// [`super::retransmission`].
+const REPEATED_PAYLOAD_TYPE: u8 = 64;
+
+/// How often str0m tells what it has counted: as often as anybody asks.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// With a longer way there and back, what is asked for comes too late to be played: people talk
+/// over each other where packets are held for so long.
+const MAX_ROUND_TRIP_TO_ASK: Duration = Duration::from_millis(150);
 
 /// The certificate of this process, and the crypto library behind it.
 struct Identity {
@@ -158,6 +176,7 @@ pub(super) struct RtpIn {
     /// Extended beyond 16 bits.
     pub(super) sequence: u64,
     pub(super) timestamp: u32,
+    pub(super) header_bytes: usize,
     pub(super) payload: Arc<[u8]>,
 }
 
@@ -174,6 +193,11 @@ pub(super) enum EngineOutput {
     Secured,
     Ice(IceState),
     Rtp(RtpIn),
+    /// News for statistics, about a section where it names one.
+    Report {
+        section: Option<Mid>,
+        report: Report,
+    },
     ChannelOpen {
         id: ChannelId,
         label: String,
@@ -188,15 +212,30 @@ pub(super) enum EngineOutput {
     Closed,
 }
 
+/// Datagrams that crossed a connection.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Traffic {
+    pub(super) packets_sent: u64,
+    pub(super) bytes_sent: u64,
+    pub(super) packets_received: u64,
+    pub(super) bytes_received: u64,
+}
+
 /// A connection's transport: ICE, DTLS, SRTP, SCTP.
 pub(super) struct Engine {
     rtc: Rtc,
     extensions: Vec<(u8, String)>,
     remote_fingerprint: Fingerprint,
     dtls_active: bool,
+    is_controlling: bool,
     remote_candidates: Vec<Candidate>,
     /// The section that an SSRC came in.
     mids: HashMap<u32, Mid>,
+    /// Sections in which lost packets are asked for again.
+    asking: Vec<Mid>,
+    is_far_away: bool,
+    sent: Vec<SentPackets>,
+    traffic: Traffic,
     is_closing: bool,
     is_closed_by_peer: bool,
 }
@@ -216,15 +255,16 @@ impl Engine {
             .set_local_ice_credentials(str0m_credentials(setup.local))
             .set_rtp_mode(true)
             .set_sctp_max_buffered_amount(SCTP_BUFFER)
+            .set_stats_interval(Some(REPORT_INTERVAL))
             .clear_codecs()
             .set_extension_map(extensions);
         config.set_max_stun_rto(MAX_CHECK_INTERVAL);
-        for payload_type in DYNAMIC_PAYLOAD_TYPES {
+        for payload_type in DYNAMIC_PAYLOAD_TYPES.into_iter().flatten() {
             // Sections may number Opus differently and later ones are not known yet, while codecs
             // are fixed from here on. Which number a section uses is checked by the receiver.
             config.codec_config().add_config(
                 payload_type.into(),
-                None,
+                Some(REPEATED_PAYLOAD_TYPE.into()),
                 Codec::Opus,
                 Frequency::FORTY_EIGHT_KHZ,
                 Some(2),
@@ -247,8 +287,13 @@ impl Engine {
             extensions: setup.extensions.to_vec(),
             remote_fingerprint: setup.remote_fingerprint.clone(),
             dtls_active: setup.dtls_active,
+            is_controlling: setup.controlling,
             remote_candidates: Vec::new(),
             mids: HashMap::new(),
+            asking: Vec::new(),
+            is_far_away: false,
+            sent: Vec::new(),
+            traffic: Traffic::default(),
             is_closing: false,
             is_closed_by_peer: false,
         })
@@ -257,6 +302,26 @@ impl Engine {
     /// The header extensions in force; they cannot change.
     pub(super) fn extensions(&self) -> &[(u8, String)] {
         &self.extensions
+    }
+
+    pub(super) fn is_controlling(&self) -> bool {
+        self.is_controlling
+    }
+
+    /// Whether we open the DTLS handshake.
+    pub(super) fn is_dtls_client(&self) -> bool {
+        self.dtls_active
+    }
+
+    /// What sort of candidate of the peer's an address is; one that it never told of is reflexive.
+    pub(super) fn kind_of_remote(&self, address: SocketAddr) -> IceCandidateType {
+        let told = self.remote_candidates.iter().find(|c| c.addr() == address);
+        match told.map(Candidate::kind) {
+            Some(CandidateKind::Host) => IceCandidateType::Host,
+            Some(CandidateKind::ServerReflexive) => IceCandidateType::Srflx,
+            Some(CandidateKind::Relayed) => IceCandidateType::Relay,
+            Some(CandidateKind::PeerReflexive) | None => IceCandidateType::Prflx,
+        }
     }
 
     /// The certificate that the peer was to show; it cannot change.
@@ -356,14 +421,28 @@ impl Engine {
     }
 
     /// Expects audio in a section, from these sources or, where none is named, from any that
-    /// carries the section's mid.
-    pub(super) fn receive_audio(&mut self, mid: &str, ssrcs: &[u32]) {
+    /// carries the section's mid. Asks for what was lost, if that was agreed on and pays.
+    pub(super) fn receive_audio(&mut self, mid: &str, ssrcs: &[u32], asks_again: bool) {
         let mid = self.declare_audio(mid);
+        self.asking.retain(|asking| *asking != mid);
+        if asks_again {
+            self.asking.push(mid);
+        }
         for ssrc in ssrcs {
             self.rtc
                 .direct_api()
                 .expect_stream_rx((*ssrc).into(), None, mid, None);
             self.mids.insert(*ssrc, mid);
+        }
+        self.ask_where_it_pays();
+    }
+
+    fn ask_where_it_pays(&mut self) {
+        for (ssrc, mid) in &self.mids {
+            let pays = self.asking.contains(mid) && !self.is_far_away;
+            if let Some(stream) = self.rtc.direct_api().stream_rx(&Ssrc::from(*ssrc)) {
+                stream.suppress_nack(!pays);
+            }
         }
     }
 
@@ -375,16 +454,57 @@ impl Engine {
         }
     }
 
-    /// Makes room for what we send in a section.
-    pub(super) fn send_audio(&mut self, mid: &str, ssrc: u32) {
+    /// Makes room for what we send in a section, and for sending it again where the peer may ask.
+    pub(super) fn send_audio(&mut self, mid: &str, ssrc: u32, repeats: bool) {
         let mid = self.declare_audio(mid);
-        self.rtc
-            .direct_api()
-            .declare_stream_tx(ssrc.into(), None, mid, None);
+        let known = self.sent.iter_mut().find(|sent| sent.ssrc == ssrc);
+        if known
+            .as_ref()
+            .is_some_and(|sent| sent.alias.is_some() == repeats)
+        {
+            return;
+        }
+        let alias = repeats.then(|| rand::random_range(1..=u32::MAX));
+        let mut api = self.rtc.direct_api();
+        match known {
+            Some(sent) => {
+                // str0m takes notice of the alias only in a new stream.
+                sent.alias = alias;
+                api.remove_stream_tx(ssrc.into());
+            }
+            None => self.sent.push(SentPackets::new(ssrc, alias)),
+        }
+        api.declare_stream_tx(ssrc.into(), alias.map(Ssrc::from), mid, None);
     }
 
     pub(super) fn stop_sending(&mut self, ssrc: u32) {
+        self.sent.retain(|sent| sent.ssrc != ssrc);
         self.rtc.direct_api().remove_stream_tx(ssrc.into());
+    }
+
+    /// What became of a stream's packets on their way out.
+    pub(super) fn sent(&self, ssrc: u32) -> SentStats {
+        let sent = self.sent.iter().find(|sent| sent.ssrc == ssrc);
+        sent.map(|sent| sent.stats).unwrap_or_default()
+    }
+
+    pub(super) fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+
+    /// What leaves in place of a datagram of str0m's; `None` where nothing does.
+    fn on_its_way(&mut self, datagram: Vec<u8>) -> Option<Vec<u8>> {
+        let Some(header) = rtp_header(&datagram) else {
+            return Some(datagram);
+        };
+        for sent in &mut self.sent {
+            if sent.ssrc == header.ssrc {
+                sent.sent(&header, &datagram);
+            } else if sent.alias == Some(header.ssrc) {
+                return sent.repeated(&header);
+            }
+        }
+        Some(datagram)
     }
 
     fn declare_audio(&mut self, mid: &str) -> Mid {
@@ -403,6 +523,7 @@ impl Engine {
         }
         let mid = self.rtc.direct_api().stream_rx(&Ssrc::from(ssrc))?.mid();
         self.mids.insert(ssrc, mid);
+        self.ask_where_it_pays();
         Some(mid)
     }
 
@@ -433,6 +554,7 @@ impl Engine {
                 frame.payload,
             )
             .marker(frame.marker)
+            .nackable(header.is_repeatable)
             .ext_vals(extensions),
         );
     }
@@ -452,6 +574,8 @@ impl Engine {
         if !self.rtc.accepts(&input) {
             return false;
         }
+        self.traffic.packets_received += 1;
+        self.traffic.bytes_received += bytes.len() as u64;
         if let Err(error) = self.rtc.handle_input(input) {
             log::debug!("a datagram from {source} was refused: {error}");
         }
@@ -483,17 +607,40 @@ impl Engine {
             let event = match output {
                 Output::Timeout(at) => return Ok(EngineOutput::Wait(at)),
                 Output::Transmit(transmit) => {
+                    let Some(bytes) = self.on_its_way(transmit.contents.into()) else {
+                        continue;
+                    };
+                    self.traffic.packets_sent += 1;
+                    self.traffic.bytes_sent += bytes.len() as u64;
                     return Ok(EngineOutput::Datagram {
                         source: transmit.source,
                         destination: transmit.destination,
-                        bytes: transmit.contents.into(),
+                        bytes,
                     });
                 }
                 Output::Event(event) => event,
             };
             if let Some(output) = translate(event) {
+                self.heed_distance(&output);
                 return Ok(output);
             }
+        }
+    }
+
+    fn heed_distance(&mut self, output: &EngineOutput) {
+        let EngineOutput::Report {
+            report: Report::Path(path),
+            ..
+        } = output
+        else {
+            return;
+        };
+        let is_far_away = path
+            .round_trip
+            .is_some_and(|round_trip| round_trip > MAX_ROUND_TRIP_TO_ASK);
+        if is_far_away != self.is_far_away {
+            self.is_far_away = is_far_away;
+            self.ask_where_it_pays();
         }
     }
 
@@ -519,6 +666,8 @@ pub(super) struct RtpOut {
     pub(super) payload_type: u8,
     pub(super) sequence: u64,
     pub(super) timestamp: u32,
+    /// Whether the peer may ask for it again.
+    pub(super) is_repeatable: bool,
 }
 
 fn translate(event: RtcEvent) -> Option<EngineOutput> {
@@ -534,8 +683,37 @@ fn translate(event: RtcEvent) -> Option<EngineOutput> {
             payload_type: *packet.header.payload_type,
             sequence: *packet.seq_no,
             timestamp: packet.header.timestamp,
+            header_bytes: packet.header.header_len,
             payload: packet.payload,
         }),
+        RtcEvent::MediaEgressStats(stats) => EngineOutput::Report {
+            section: Some(stats.mid),
+            report: Report::Sent(sent_report(&stats)),
+        },
+        RtcEvent::MediaIngressStats(stats) => EngineOutput::Report {
+            section: Some(stats.mid),
+            report: Report::Received(received_report(&stats)),
+        },
+        RtcEvent::SenderFeedback(feedback) => EngineOutput::Report {
+            section: Some(feedback.mid),
+            report: Report::Sender {
+                at: feedback.sender_info.ntp_time,
+            },
+        },
+        RtcEvent::PeerStats(stats) => {
+            let pair = stats.selected_candidate_pair?;
+            EngineOutput::Report {
+                section: None,
+                report: Report::Path(Path {
+                    protocol: pair.protocol.into(),
+                    local: pair.local.addr,
+                    remote: pair.remote.addr,
+                    round_trip: pair.current_round_trip_time,
+                    total_round_trip: pair.total_round_trip_time,
+                    responses: pair.responses_received,
+                }),
+            }
+        }
         RtcEvent::ChannelOpen(id, label) => EngineOutput::ChannelOpen { id, label },
         RtcEvent::ChannelData(message) => EngineOutput::ChannelData {
             id: message.id,
@@ -552,5 +730,26 @@ fn str0m_credentials(credentials: &IceCredentials) -> IceCreds {
     IceCreds {
         ufrag: credentials.ufrag.clone(),
         pass: credentials.pwd.clone(),
+    }
+}
+
+fn sent_report(stats: &MediaEgressStats) -> SentReport {
+    // 24 bits with a sign that str0m leaves where they are. Source: RFC 3550, section 6.4.1.
+    let signed = |lost: u64| i64::from(((lost as u32) << 8).cast_signed() >> 8);
+    let remote = stats.remote.as_ref();
+    SentReport {
+        fraction_lost: stats.loss,
+        lost: remote.map(|remote| signed(remote.packets_lost)),
+        jitter_ticks: remote.map_or(0, |remote| remote.jitter),
+        round_trip: stats.rtt,
+        nacks: stats.nacks,
+    }
+}
+
+fn received_report(stats: &MediaIngressStats) -> ReceivedReport {
+    ReceivedReport {
+        nacks: stats.nacks,
+        sent_by_peer: stats.remote.as_ref().map(|r| (r.packets, r.bytes)),
+        round_trip: stats.rtt,
     }
 }

@@ -6,6 +6,7 @@
 //! events. Channels and transceivers hold weak references, so that nothing keeps a connection
 //! alive but its guard. Locks are taken in the order connection, transceiver or channel, track.
 
+mod agreement;
 mod apply;
 mod capabilities;
 mod channel;
@@ -17,6 +18,8 @@ mod liveness;
 mod network;
 mod offer;
 mod pipelines;
+mod reports;
+mod retransmission;
 mod runtime;
 mod state;
 mod stats;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    capabilities::{self, OPUS_PAYLOAD_TYPE},
+    capabilities,
     channel::MAX_RECEIVED,
     engine,
     state::{SectionUse, State},
@@ -147,7 +147,7 @@ impl State {
     ) -> Section {
         let codecs = match transceiver.kind() {
             _ if !agreed.is_empty() => agreed,
-            MediaKind::Audio => vec![capabilities::opus(OPUS_PAYLOAD_TYPE)],
+            MediaKind::Audio => capabilities::offer_audio(transceiver.red_preference()),
             MediaKind::Video => capabilities::video(),
         };
         media_section(
@@ -185,7 +185,9 @@ impl State {
     ) -> Section {
         let offered = &theirs.media;
         let codecs = match transceiver.kind() {
-            MediaKind::Audio => capabilities::answer_audio(&offered.codecs),
+            MediaKind::Audio => {
+                capabilities::answer_audio(&offered.codecs, transceiver.red_preference())
+            }
             MediaKind::Video => capabilities::answer_video(&offered.codecs),
         };
         if codecs.is_empty() || transceiver.is_stopped() {

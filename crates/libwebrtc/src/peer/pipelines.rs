@@ -12,7 +12,7 @@ use super::{
     transceiver::{Sending, TransceiverCore},
 };
 use crate::{
-    audio::{EncodedFrame, ReceiveTrack, SendPipeline},
+    audio::{EncodedFrame, Levels, OpusSettings, ReceiveTrack, RedPacker, SendPipeline},
     audio_track::RtcAudioTrack,
 };
 
@@ -34,6 +34,7 @@ struct Sender {
     timestamp: u32,
     /// The last packet that was encrypted.
     sealed: Vec<u8>,
+    packer: RedPacker,
 }
 
 struct Active {
@@ -41,6 +42,24 @@ struct Active {
     pipeline: SendPipeline,
     ssrc: u32,
     payload_type: u8,
+    /// Payload type of Opus with copies, where that is sent.
+    red: Option<u8>,
+    levels: Levels,
+    repeats: bool,
+}
+
+impl Active {
+    /// Lets the encoder know what the network loses.
+    fn heed_losses(&mut self, core: &TransceiverCore) {
+        let lost = core.measured().reports.loss;
+        let settings = *self.pipeline.settings();
+        // Whole percents: less is not worth telling.
+        if (settings.lost - lost).abs() >= 0.01 {
+            let settings = OpusSettings { lost, ..settings };
+            self.pipeline.set(settings);
+            self.levels = settings.levels();
+        }
+    }
 }
 
 impl Pipelines {
@@ -82,9 +101,13 @@ impl Pipelines {
             let Some(active) = &mut sender.active else {
                 continue;
             };
+            let mut has_sent = false;
             while let Some(frame) = active.pipeline.poll_frame(now) {
+                has_sent = true;
                 sender.timestamp = sender.timestamp.wrapping_add(frame.rtp_ticks);
                 let encryption = &sender.core.encryption;
+                // Copies would have to be made before encryption, as no other client expects them.
+                let red = active.red.filter(|_| !encryption.is_sealing());
                 let source = (active.ssrc, sender.timestamp);
                 let Outgoing::Frame(payload) =
                     encryption.seal(source, frame.payload, &mut sender.sealed)
@@ -95,12 +118,30 @@ impl Pipelines {
                 sender.sequence += 1;
                 let header = RtpOut {
                     ssrc: active.ssrc,
-                    payload_type: active.payload_type,
+                    payload_type: red.unwrap_or(active.payload_type),
                     sequence: sender.sequence,
                     timestamp: sender.timestamp,
+                    is_repeatable: active.repeats,
                 };
+                let payload = match red {
+                    Some(_) => sender.packer.pack(
+                        active.payload_type,
+                        sender.timestamp,
+                        frame.payload,
+                        active.levels,
+                    ),
+                    None => frame.payload,
+                };
+                let frame = EncodedFrame { payload, ..frame };
                 write(&header, &frame);
                 sender.core.count_sent(frame.payload.len());
+            }
+            if has_sent {
+                let pipeline = &active.pipeline;
+                sender
+                    .core
+                    .note_source(pipeline.meter(), pipeline.bitrate());
+                active.heed_losses(&sender.core);
             }
         }
     }
@@ -137,6 +178,7 @@ impl Sender {
             sequence,
             timestamp: rand::random(),
             sealed: Vec::new(),
+            packer: RedPacker::default(),
         }
     }
 
@@ -145,22 +187,34 @@ impl Sender {
             track,
             ssrc,
             payload_type,
+            red,
+            repeats,
+            settings,
         }) = sending
         else {
             self.active = None;
             return;
         };
-        match &mut self.active {
-            Some(active) if active.track.is_same(&track) => active.payload_type = payload_type,
-            active => {
-                let pipeline = SendPipeline::new(&track, Arc::clone(&shared.wake));
-                *active = Some(Active {
-                    track,
-                    pipeline,
-                    ssrc,
-                    payload_type,
-                });
+        let settings = OpusSettings {
+            lost: self.core.measured().reports.loss,
+            ..settings
+        };
+        let pipeline = match self.active.take() {
+            Some(active) if active.track.is_same(&track) => {
+                let mut pipeline = active.pipeline;
+                pipeline.set(settings);
+                pipeline
             }
-        }
+            _ => SendPipeline::new(&track, Arc::clone(&shared.wake), settings),
+        };
+        self.active = Some(Active {
+            track,
+            pipeline,
+            ssrc,
+            payload_type,
+            red,
+            levels: settings.levels(),
+            repeats,
+        });
     }
 }

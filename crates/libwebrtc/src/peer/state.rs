@@ -14,6 +14,7 @@ use super::{
     handlers::Event,
     liveness::Liveness,
     network,
+    reports::Path,
     transceiver::TransceiverCore,
 };
 use crate::{
@@ -76,6 +77,9 @@ pub(super) struct State {
     pub(super) events: VecDeque<Event>,
     pub(super) opened_channels: u32,
     pub(super) closed_channels: u32,
+    /// The path in use, as last measured.
+    pub(super) path: Option<Path>,
+    pub(super) path_changes: u32,
 }
 
 /// One section of the descriptions in force.
@@ -132,6 +136,8 @@ impl State {
             events: VecDeque::new(),
             opened_channels: 0,
             closed_channels: 0,
+            path: None,
+            path_changes: 0,
         }
     }
 

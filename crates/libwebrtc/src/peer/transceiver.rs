@@ -1,17 +1,27 @@
 //! A transceiver: what one section of the descriptions is for.
 
-use std::sync::{
-    Arc, Weak,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
 };
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::{PeerShared, capabilities, encryption::Encryption};
+use super::{
+    PeerShared,
+    agreement::AudioAgreement,
+    capabilities::{RedPreference, capabilities},
+    encryption::Encryption,
+    reports::{Report, Reports},
+    state::State as Connection,
+};
 use crate::{
     MediaType, RtcError,
-    audio::ReceiveTrack,
+    audio::{OpusSettings, Packing, ReceiveTrack, SourceMeter},
     audio_track::RtcAudioTrack,
     media_stream::MediaStream,
     media_stream_track::MediaStreamTrack,
@@ -44,6 +54,16 @@ pub(crate) struct TransceiverCore {
     /// Has locks of its own, taken where none or the connection's is held.
     pub(crate) encryption: Encryption,
     sent: Counters,
+    measured: Mutex<Measured>,
+}
+
+/// What was measured and reported, for statistics. Taken alone.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Measured {
+    pub(super) reports: Reports,
+    pub(super) source: SourceMeter,
+    /// Bits a second that the encoder aims at.
+    pub(super) bitrate: u32,
 }
 
 /// What a direction has carried.
@@ -64,6 +84,7 @@ struct State {
     receive: Receive,
     /// What was negotiated, while anything is.
     negotiated: Option<Negotiated>,
+    red_preference: RedPreference,
 }
 
 struct Send {
@@ -85,7 +106,7 @@ struct Receive {
 
 #[derive(Clone)]
 struct Negotiated {
-    payload_type: u8,
+    audio: AudioAgreement,
     extensions: Vec<(u8, String)>,
 }
 
@@ -93,14 +114,20 @@ struct Negotiated {
 pub(super) struct Sending {
     pub(super) track: RtcAudioTrack,
     pub(super) ssrc: u32,
+    /// Of plain Opus.
     pub(super) payload_type: u8,
+    /// Of Opus with copies, where that is to be sent.
+    pub(super) red: Option<u8>,
+    /// Whether the peer asks again for what it missed.
+    pub(super) repeats: bool,
+    pub(super) settings: OpusSettings,
 }
 
 /// What a negotiation settled for a transceiver.
 pub(super) struct Settled<'a> {
     pub(super) direction: Dir,
-    /// Payload type of Opus, where the section carries audio.
-    pub(super) payload_type: Option<u8>,
+    /// Where the section carries audio.
+    pub(super) audio: Option<AudioAgreement>,
     pub(super) extensions: &'a [(u8, String)],
     /// What the peer says that it sends.
     pub(super) remote: &'a sdp::Media,
@@ -154,9 +181,11 @@ impl TransceiverCore {
                     is_spent: false,
                 },
                 negotiated: None,
+                red_preference: RedPreference::default(),
             }),
             encryption: Encryption::default(),
             sent: Counters::default(),
+            measured: Mutex::default(),
         })
     }
 
@@ -309,12 +338,20 @@ impl TransceiverCore {
         let state = self.state.lock();
         let is_sending = matches!(state.current, Some(Dir::SendRecv | Dir::SendOnly));
         let is_wanted = state.send.encodings.iter().any(|encoding| encoding.active);
-        let payload_type = state.negotiated.as_ref()?.payload_type;
+        let audio = state.negotiated.as_ref()?.audio;
+        let bounds = state.send.encodings.iter().filter_map(|e| e.max_bitrate);
+        let max_bitrate = bounds.min().and_then(|bits| u32::try_from(bits).ok());
         match &state.send.track {
             Some(MediaStreamTrack::Audio(track)) if is_sending && is_wanted => Some(Sending {
                 track: track.clone(),
                 ssrc: self.ssrc,
-                payload_type,
+                payload_type: audio.opus,
+                red: audio.sends_red(),
+                repeats: audio.asks_again(),
+                settings: OpusSettings {
+                    max_bitrate,
+                    ..audio.wishes
+                },
             }),
             _ => None,
         }
@@ -353,13 +390,15 @@ impl TransceiverCore {
         self.parameters(&state)
     }
 
-    /// Where packets of a payload type go, if anywhere.
-    pub(super) fn receiving(&self, payload_type: u8) -> Option<ReceiveTrack> {
+    /// Where packets of a payload type go, if anywhere, and what they carry.
+    pub(super) fn receiving(&self, payload_type: u8) -> Option<(ReceiveTrack, Packing)> {
         let state = self.state.lock();
-        let expected = state.negotiated.as_ref()?.payload_type;
-        let is_receiving = state.receive.msid.is_some() && expected == payload_type;
+        let packing = state.negotiated.as_ref()?.audio.packing(payload_type)?;
+        let is_receiving = state.receive.msid.is_some();
         match &state.receive.track {
-            MediaStreamTrack::Audio(track) if is_receiving => track.receive().cloned(),
+            MediaStreamTrack::Audio(track) if is_receiving => {
+                Some((track.receive()?.clone(), packing))
+            }
             _ => None,
         }
     }
@@ -381,8 +420,8 @@ impl TransceiverCore {
     pub(super) fn settle(&self, settled: &Settled<'_>) -> Change {
         let mut state = self.state.lock();
         state.current = Some(settled.direction);
-        state.negotiated = settled.payload_type.map(|payload_type| Negotiated {
-            payload_type,
+        state.negotiated = settled.audio.map(|audio| Negotiated {
+            audio,
             extensions: settled.extensions.to_vec(),
         });
         let mut change = Change::default();
@@ -430,8 +469,8 @@ impl TransceiverCore {
 
     // Both.
 
-    /// Checks that something is left. The order is that of the engine: there is one audio codec,
-    /// and no video is decoded.
+    /// Checks that something is left, and notes where Opus with copies stands. Otherwise the
+    /// order is that of the engine: no video is decoded.
     pub(crate) fn set_codec_preferences(
         &self,
         codecs: &[RtpCodecCapability],
@@ -446,11 +485,24 @@ impl TransceiverCore {
                 .iter()
                 .any(|known| known.mime_type.eq_ignore_ascii_case(&codec.mime_type))
         };
-        if codecs.is_empty() || codecs.iter().any(is_known) {
-            Ok(())
-        } else {
-            Err(RtcError::invalid_state("none of these codecs is known"))
+        if !codecs.is_empty() && !codecs.iter().any(is_known) {
+            return Err(RtcError::invalid_state("none of these codecs is known"));
         }
+        let place = |mime: &str| {
+            codecs
+                .iter()
+                .position(|codec| codec.mime_type.eq_ignore_ascii_case(mime))
+        };
+        self.state.lock().red_preference = match (place("audio/red"), place("audio/opus")) {
+            (Some(red), Some(opus)) if red < opus => RedPreference::First,
+            (None, Some(_)) => RedPreference::Never,
+            _ => RedPreference::Last,
+        };
+        Ok(())
+    }
+
+    pub(super) fn red_preference(&self) -> RedPreference {
+        self.state.lock().red_preference
     }
 
     fn parameters(&self, state: &State) -> RtpParameters {
@@ -458,12 +510,7 @@ impl TransceiverCore {
             return RtpParameters::default();
         };
         RtpParameters {
-            codecs: vec![RtpCodecParameters {
-                payload_type: negotiated.payload_type,
-                mime_type: "audio/opus".to_owned(),
-                clock_rate: Some(48_000),
-                channels: Some(2),
-            }],
+            codecs: codec_parameters(&negotiated.audio),
             header_extensions: negotiated
                 .extensions
                 .iter()
@@ -483,16 +530,49 @@ impl TransceiverCore {
     }
 
     pub(crate) fn sender_stats(&self) -> Vec<RtcStats> {
-        let (packets, bytes) = self.sent.get();
-        super::stats::outbound(self, packets, bytes)
+        self.with_connection(|state| super::stats::of_sender(state, self))
     }
 
     pub(crate) fn receiver_stats(&self) -> Vec<RtcStats> {
-        super::stats::inbound(self)
+        self.with_connection(|state| super::stats::of_receiver(state, self))
     }
 
-    pub(super) fn receiver_ssrc(&self) -> Option<u32> {
-        self.state.lock().receive.ssrcs.first().copied()
+    /// Asks the connection, whose lock comes before ours; nothing where it is gone.
+    fn with_connection<R: Default>(&self, ask: impl FnOnce(&Connection) -> R) -> R {
+        let peer = self.peer.upgrade();
+        peer.map(|peer| ask(&peer.state.lock())).unwrap_or_default()
+    }
+
+    /// Packets and bytes of payload that were sent.
+    pub(super) fn sent(&self) -> (u64, u64) {
+        self.sent.get()
+    }
+
+    pub(super) fn measured(&self) -> Measured {
+        *self.measured.lock()
+    }
+
+    /// Notes what the encoder sees of its source.
+    pub(super) fn note_source(&self, source: SourceMeter, bitrate: u32) {
+        let mut measured = self.measured.lock();
+        measured.source = source;
+        measured.bitrate = bitrate;
+    }
+
+    /// Notes what the transport reports.
+    pub(super) fn note_report(&self, now: Instant, report: &Report) {
+        let reports = &mut self.measured.lock().reports;
+        match report {
+            Report::Sent(sent) => reports.sent(now, *sent),
+            Report::Received(received) => reports.received(*received),
+            Report::Sender { at } => reports.sender(*at),
+            Report::Path(_) => {}
+        }
+    }
+
+    pub(super) fn agreement(&self) -> Option<AudioAgreement> {
+        let state = self.state.lock();
+        state.negotiated.as_ref().map(|negotiated| negotiated.audio)
     }
 }
 
@@ -508,6 +588,21 @@ impl Counters {
             self.bytes.load(Ordering::Relaxed),
         )
     }
+}
+
+fn codec_parameters(audio: &AudioAgreement) -> Vec<RtpCodecParameters> {
+    let parameters = |payload_type, mime_type: &str| RtpCodecParameters {
+        payload_type,
+        mime_type: mime_type.to_owned(),
+        clock_rate: Some(48_000),
+        channels: Some(2),
+    };
+    let mut codecs = vec![parameters(audio.opus, "audio/opus")];
+    if let Some(red) = audio.red {
+        let place = usize::from(!audio.prefers_red);
+        codecs.insert(place, parameters(red, "audio/red"));
+    }
+    codecs
 }
 
 /// Whether a track can be sent at all.

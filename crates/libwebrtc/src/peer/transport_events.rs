@@ -4,12 +4,13 @@ use std::{sync::Arc, time::Instant};
 
 use super::{
     channel::{self, ChannelCore},
-    engine::{ChannelId, Engine, EngineOutput, RtpIn},
+    engine::{ChannelId, Engine, EngineOutput, Mid, RtpIn},
     handlers::Event,
+    reports::{Path, Report},
     state::{SectionUse, State},
     transceiver::TransceiverCore,
 };
-use crate::data_channel::DataChannel;
+use crate::{audio::RtpInfo, data_channel::DataChannel};
 
 impl State {
     pub(super) fn on_transport(&mut self, now: Instant, output: EngineOutput) {
@@ -25,6 +26,9 @@ impl State {
                 self.report_liveness();
             }
             EngineOutput::Rtp(packet) => self.on_packet(now, &packet),
+            EngineOutput::Report { section, report } => {
+                self.on_report(now, section.as_ref(), report);
+            }
             EngineOutput::ChannelOpen { id, label } => self.on_channel_open(id, &label),
             EngineOutput::ChannelData { id, data, binary } => {
                 if let Some(channel) = self.channel(id) {
@@ -89,12 +93,36 @@ impl State {
         let Some(transceiver) = self.transceiver_of(packet.ssrc) else {
             return;
         };
-        if let Some(track) = transceiver.receiving(packet.payload_type) {
-            let sequence = packet.sequence as u16;
+        if let Some((track, packing)) = transceiver.receiving(packet.payload_type) {
+            let info = RtpInfo {
+                ssrc: packet.ssrc,
+                sequence: packet.sequence,
+                timestamp: packet.timestamp,
+                header_bytes: packet.header_bytes,
+                packing,
+            };
+            track.count_rtp(now, &info, packet.payload.len());
             let encryption = &transceiver.encryption;
             encryption.open(&packet.payload, &mut self.events, |payload| {
-                track.push_rtp(now, sequence, packet.timestamp, packet.ssrc, payload);
+                track.push_rtp(now, &info, payload);
             });
+        }
+    }
+
+    fn on_report(&mut self, now: Instant, section: Option<&Mid>, report: Report) {
+        if let Report::Path(path) = report {
+            let is_same = |old: &Path| (old.local, old.remote) == (path.local, path.remote);
+            self.path_changes += u32::from(!self.path.as_ref().is_some_and(is_same));
+            self.path = Some(path);
+            return;
+        }
+        let Some(section) = section else { return };
+        let transceiver = self
+            .sections
+            .iter()
+            .find(|slot| Engine::same_section(section, &slot.mid));
+        if let Some(SectionUse::Media(transceiver)) = transceiver.map(|slot| &slot.use_) {
+            transceiver.note_report(now, &report);
         }
     }
 

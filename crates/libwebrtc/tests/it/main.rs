@@ -5,4 +5,5 @@ mod channels;
 mod encryption;
 mod negotiation;
 mod pair;
+mod statistics;
 mod tone;

@@ -1,8 +1,8 @@
-//! Makes sound shorter without a click: takes out one period of what repeats. Pure.
+//! Makes sound shorter or longer without a click: by one period of what repeats. Pure.
 
 use super::format::Format;
 
-/// The shortest and the longest piece that is taken out: the pitch periods of voices, 80 to
+/// The shortest and the longest piece that is taken out or added: the pitch periods of voices, 80 to
 /// 400 Hz.
 const MIN_PIECE_US: usize = 2_500;
 const MAX_PIECE_US: usize = 12_500;
@@ -25,8 +25,11 @@ pub(crate) enum Urgency {
     Insistent,
 }
 
-/// How much sound [`accelerate`] wants to see, in milliseconds.
+/// How much sound is wanted for pieces of every length, in milliseconds.
 pub(crate) const WANTED_MS: usize = 25;
+
+/// With less sound than this there is nothing to find: pitch periods of 10 ms, 100 Hz.
+pub(crate) const ENOUGH_MS: usize = 20;
 
 /// Takes a piece out of the beginning of `pcm[start..]`; answers how many samples.
 pub(crate) fn accelerate(
@@ -36,23 +39,8 @@ pub(crate) fn accelerate(
     urgency: Urgency,
 ) -> usize {
     let channels = format.channels();
-    let frames = |us: usize| format.hz() as usize * us / 1_000_000;
-    let (min, max, compare) = (
-        frames(MIN_PIECE_US),
-        frames(MAX_PIECE_US),
-        frames(COMPARE_US),
-    );
-    let sound = &pcm[start..];
-    if sound.len() / channels < 2 * max || sound.len() / channels < max + compare {
+    let Some((piece, likeness)) = repeating_piece(format, &pcm[start..]) else {
         return 0;
-    }
-    let at = |frame: usize| f32::from(sound[frame * channels]);
-    let energy: f32 = (0..max + compare).map(|i| at(i) * at(i)).sum::<f32>();
-    let quiet = energy / (max + compare) as f32 <= QUIET;
-    let (piece, likeness) = if quiet {
-        (max, 1.0)
-    } else {
-        best_piece(at, min, max, compare)
     };
     if likeness < ALIKE && urgency == Urgency::Gentle {
         return 0;
@@ -70,6 +58,54 @@ pub(crate) fn accelerate(
     }
     pcm.drain(start..start + removed);
     removed
+}
+
+/// Repeats a piece of the beginning of `pcm[start..]` where nobody notices; answers how many
+/// samples were added.
+pub(crate) fn decelerate(format: Format, pcm: &mut Vec<i16>, start: usize) -> usize {
+    let channels = format.channels();
+    let Some((piece, likeness)) = repeating_piece(format, &pcm[start..]) else {
+        return 0;
+    };
+    if likeness < ALIKE {
+        return 0;
+    }
+    let added = piece * channels;
+    let end = pcm.len();
+    pcm.resize(end + added, 0);
+    pcm.copy_within(start + added..end, start + 2 * added);
+    // The first piece stays; what follows it fades into it again, and so leads on to what
+    // followed at first.
+    for frame in 0..piece {
+        let weight = (frame + 1) as f32 / (piece + 1) as f32;
+        for channel in 0..channels {
+            let first = start + frame * channels + channel;
+            let following = pcm[first + 2 * added];
+            let mixed = f32::from(following) * (1.0 - weight) + f32::from(pcm[first]) * weight;
+            pcm[first + added] = mixed.round() as i16;
+        }
+    }
+    added
+}
+
+/// In how many frames the beginning of `sound` repeats itself, and how alike it is then.
+fn repeating_piece(format: Format, sound: &[i16]) -> Option<(usize, f32)> {
+    let channels = format.channels();
+    let frames = |us: usize| format.hz() as usize * us / 1_000_000;
+    let length = sound.len() / channels;
+    if length < format.samples(ENOUGH_MS) / channels {
+        return None;
+    }
+    let (min, compare) = (frames(MIN_PIECE_US), frames(COMPARE_US));
+    let max = frames(MAX_PIECE_US).min(length / 2);
+    let at = |frame: usize| f32::from(sound[frame * channels]);
+    let energy: f32 = (0..max + compare).map(|i| at(i) * at(i)).sum::<f32>();
+    let is_quiet = energy / (max + compare) as f32 <= QUIET;
+    Some(if is_quiet {
+        (max, 1.0)
+    } else {
+        best_piece(at, min, max, compare)
+    })
 }
 
 /// The distance at which the sound is most like itself, and how alike.
@@ -127,6 +163,22 @@ mod tests {
     }
 
     #[test]
+    fn a_tone_gains_whole_periods_and_does_not_click() {
+        for (hz, channels) in [(8_000, 1), (24_000, 1), (48_000, 2)] {
+            let format = Format::exact(hz, channels).unwrap();
+            let mut pcm = tone(format, 200.0, 40);
+            let (before, jump) = (pcm.clone(), largest_jump(&pcm, format.channels()));
+            let added = decelerate(format, &mut pcm, 0);
+            assert_eq!(pcm.len(), before.len() + added);
+            let period = hz as usize / 200 * channels as usize;
+            assert!(added > 0 && added.is_multiple_of(period), "{added}");
+            assert!(largest_jump(&pcm, format.channels()) <= jump + 60);
+            assert_eq!(pcm[..added], before[..added]);
+            assert_eq!(pcm[2 * added..], before[added..]);
+        }
+    }
+
+    #[test]
     fn silence_loses_the_longest_piece() {
         let format = Format::exact(16_000, 1).unwrap();
         let mut pcm = vec![0; 640];
@@ -145,6 +197,7 @@ mod tests {
             .collect();
         let mut pcm = noise.clone();
         assert_eq!(accelerate(format, &mut pcm, 0, Urgency::Gentle), 0);
+        assert_eq!(decelerate(format, &mut pcm, 0), 0);
         assert_eq!(pcm, noise);
         assert!(accelerate(format, &mut pcm, 0, Urgency::Insistent) > 0);
     }
@@ -161,7 +214,7 @@ mod tests {
     #[test]
     fn too_little_sound_is_left_alone() {
         let format = Format::exact(8_000, 1).unwrap();
-        let mut pcm = tone(format, 200.0, 20);
+        let mut pcm = tone(format, 200.0, 15);
         assert_eq!(accelerate(format, &mut pcm, 0, Urgency::Insistent), 0);
     }
 }
