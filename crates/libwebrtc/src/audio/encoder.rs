@@ -81,11 +81,11 @@ impl AudioEncoder {
 /// The bandwidth that a peer plays which plays up to a rate. Source: RFC 7587, section 3.1.3.
 fn bandwidth(max_playback_rate: Option<u32>) -> Bandwidth {
     match max_playback_rate.unwrap_or(u32::MAX) {
-        ..=8_000 => Bandwidth::Narrow,
-        ..=12_000 => Bandwidth::Medium,
-        ..=16_000 => Bandwidth::Wide,
-        ..=24_000 => Bandwidth::Superwide,
-        _ => Bandwidth::Full,
+        0..=8_000 => Bandwidth::Narrow,
+        8_001..=12_000 => Bandwidth::Medium,
+        12_001..=16_000 => Bandwidth::Wide,
+        16_001..=24_000 => Bandwidth::Superwide,
+        24_001.. => Bandwidth::Full,
     }
 }
 

@@ -14,6 +14,8 @@ mod driver;
 mod encryption;
 mod engine;
 mod handlers;
+#[cfg(test)]
+mod link_tests;
 mod liveness;
 mod network;
 mod offer;
