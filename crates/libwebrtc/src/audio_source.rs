@@ -82,16 +82,16 @@ pub mod native {
     }
 
     impl NativeAudioSource {
-        /// A source of `sample_rate` hertz (8000, 12000, 16000, 24000 or 48000) and one or two
-        /// channels.
+        /// A source of `sample_rate` hertz and one or two channels. 8000, 12000, 16000, 24000 and
+        /// 48000 Hz are encoded as they are, others converted to the next higher of these first.
         ///
         /// With a queue of `queue_size_ms`, [`capture_frame`](Self::capture_frame) takes frames
         /// of any length and waits while more than that is queued. With 0 it never waits, takes
         /// frames of exactly 10 ms, and the caller keeps the pace.
         ///
         /// # Panics
-        /// Where `queue_size_ms` is not a multiple of 10. A rate or a channel count that Opus
-        /// lacks is answered by `capture_frame`.
+        /// Where `queue_size_ms` is not a multiple of 10. A rate beyond 4 to 192 kHz or
+        /// more channels are answered by `capture_frame`.
         pub fn new(
             options: AudioSourceOptions,
             sample_rate: u32,

@@ -28,7 +28,8 @@ pub mod native {
     /// while nothing arrives, until the track ends or the stream is closed.
     ///
     /// The audio is decoded at the stream's own rate: 8000, 12000, 16000, 24000 or 48000 Hz, mono
-    /// or stereo. Another rate gets the next higher of these, and every frame says which it has.
+    /// or stereo. Others, from 4 to 192 kHz, are converted to; where 10 ms have no whole number of
+    /// samples, frames of two lengths alternate.
     /// A local track yields nothing: its stream ends at once.
     pub struct NativeAudioStream {
         track: RtcAudioTrack,

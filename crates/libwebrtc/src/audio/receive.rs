@@ -19,6 +19,7 @@ use super::{
     queue::FrameQueue,
     reception::{Packing, Reception, ReceptionStats, RtpInfo},
     red,
+    resample::Resampler,
 };
 use crate::audio_frame::AudioFrame;
 
@@ -64,6 +65,10 @@ struct Streams {
 
 struct Stream {
     playout: Mutex<Playout>,
+    /// To the reader's rate, where Opus does not have it. Taken alone.
+    resampler: Option<Mutex<Resampler>>,
+    /// The reader's rate in hertz.
+    hz: u32,
     frames: FrameQueue,
 }
 
@@ -202,11 +207,14 @@ impl Stream {
     fn play(&self, now: Instant, frames: u32, enabled: bool) {
         let mut playout = self.playout.lock();
         let format = playout.format();
-        let frame = |data: Vec<i16>| AudioFrame {
-            samples_per_channel: (data.len() / format.channels()) as u32,
-            data: data.into(),
-            sample_rate: format.hz(),
-            num_channels: format.channels() as u32,
+        let frame = |data: Vec<i16>| {
+            let data = self.at_the_readers_rate(data);
+            AudioFrame {
+                samples_per_channel: (data.len() / format.channels()) as u32,
+                data: data.into(),
+                sample_rate: self.hz,
+                num_channels: format.channels() as u32,
+            }
         };
         if enabled {
             self.frames
@@ -215,6 +223,15 @@ impl Stream {
             let silence = || vec![0; format.samples(API_FRAME_MS)];
             self.frames.extend((0..frames).map(|_| frame(silence())));
         }
+    }
+
+    fn at_the_readers_rate(&self, data: Vec<i16>) -> Vec<i16> {
+        let Some(resampler) = &self.resampler else {
+            return data;
+        };
+        let mut converted = Vec::new();
+        resampler.lock().convert(&data, &mut converted);
+        converted
     }
 }
 
@@ -237,11 +254,17 @@ impl StreamHandle {
             return Self { attached: None };
         };
         let format = Format::nearest(sample_rate, num_channels);
-        if i64::from(format.hz()) != i64::from(sample_rate) {
-            log::warn!(
-                "audio of {sample_rate} Hz was asked for and has {} Hz",
-                format.hz()
-            );
+        let wanted = u32::try_from(sample_rate).unwrap_or_default();
+        let resampler = (wanted != format.hz())
+            .then(|| Resampler::new(format.hz(), wanted, format.channels()))
+            .flatten();
+        let hz = if resampler.is_some() {
+            wanted
+        } else {
+            format.hz()
+        };
+        if i64::from(hz) != i64::from(sample_rate) {
+            log::warn!("audio of {sample_rate} Hz was asked for and has {hz} Hz");
         }
         let playout = match Playout::new(Instant::now(), format) {
             Ok(playout) => playout,
@@ -252,6 +275,8 @@ impl StreamHandle {
         };
         let stream = Arc::new(Stream {
             playout: Mutex::new(playout),
+            resampler: resampler.map(Mutex::new),
+            hz,
             frames: FrameQueue::new(capacity),
         });
         let attached = track.attach(&stream).then(|| (track.clone(), stream));
@@ -380,6 +405,24 @@ mod tests {
         assert_eq!(next(&one).await.unwrap().samples_per_channel, 80);
         assert_eq!(next(&two).await.unwrap().samples_per_channel, 480);
         assert_eq!(track.next_tick(), Some(tick + FRAME));
+    }
+
+    #[tokio::test]
+    async fn rates_that_opus_lacks_are_converted_to() {
+        let (track, _) = track();
+        let (cd, half) = (stream(&track, 44_100, 10), stream(&track, 22_050, 10));
+        let nonsense = stream(&track, 7, 10);
+        track.tick(track.next_tick().unwrap());
+        for (stream, hz, samples) in [(&cd, 44_100, [441, 441]), (&half, 22_050, [221, 220])] {
+            for samples in samples {
+                let frame = next(stream).await.unwrap();
+                assert_eq!(
+                    (frame.sample_rate, frame.samples_per_channel),
+                    (hz, samples)
+                );
+            }
+        }
+        assert_eq!(next(&nonsense).await.unwrap().sample_rate, 8_000);
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 
 use super::{
     format::Format,
+    resample::Resampler,
     source_queue::{PullerId, SourceQueue},
 };
 use crate::{RtcError, audio_frame::AudioFrame, audio_source::AudioSourceOptions};
@@ -27,7 +28,7 @@ struct Shared {
     num_channels: u32,
     queue_size_ms: u32,
     options: Mutex<AudioSourceOptions>,
-    /// `None` where Opus does not have the format: every capture says so.
+    /// `None` where the format makes no sense: every capture says so.
     state: Option<Mutex<State>>,
     /// Told whenever audio has left the queue.
     drained: Notify,
@@ -35,6 +36,10 @@ struct Shared {
 
 struct State {
     queue: SourceQueue,
+    /// From the source's rate, where Opus does not have it.
+    resampler: Option<Resampler>,
+    /// What was converted last.
+    converted: Vec<i16>,
     wakes: Vec<(PullerId, Arc<Notify>)>,
 }
 
@@ -45,12 +50,7 @@ impl SourceHandle {
         num_channels: u32,
         queue_size_ms: u32,
     ) -> Self {
-        let state = Format::exact(sample_rate, num_channels).map(|format| {
-            Mutex::new(State {
-                queue: SourceQueue::new(now(), format),
-                wakes: Vec::new(),
-            })
-        });
+        let state = State::new(sample_rate, num_channels).map(Mutex::new);
         let shared = Shared {
             sample_rate,
             num_channels,
@@ -102,7 +102,7 @@ impl SourceHandle {
         let Some(state) = &self.shared.state else {
             return Err(RtcError::invalid_state(format!(
                 "a source of {sample_rate} Hz with {num_channels} channels is not supported: \
-                 use 8000, 12000, 16000, 24000 or 48000 Hz and 1 or 2 channels"
+                 use 4 to 192 kHz and 1 or 2 channels"
             )));
         };
         if (frame.sample_rate, frame.num_channels) != (sample_rate, num_channels) {
@@ -123,7 +123,9 @@ impl SourceHandle {
             return self.capture_directly(state, data);
         }
         let limit = state.lock().queue.format().samples(queue_size_ms as usize);
-        for chunk in data.chunks(limit) {
+        let per_channel = u64::from(sample_rate) * u64::from(queue_size_ms) / 1000;
+        let piece = per_channel.max(1) as usize * num_channels as usize;
+        for chunk in data.chunks(piece) {
             self.when_at_most(state, limit, |state| state.push(now(), chunk))
                 .await;
         }
@@ -133,15 +135,15 @@ impl SourceHandle {
 
     fn capture_directly(&self, state: &Mutex<State>, data: &[i16]) -> Result<(), RtcError> {
         let mut state = state.lock();
-        let format = state.queue.format();
-        if data.len() != format.samples(10) {
+        let expected = (self.shared.sample_rate / 100 * self.shared.num_channels) as usize;
+        if data.len() != expected {
             return Err(RtcError::invalid_state(format!(
-                "a source without a queue takes frames of 10 ms: got {} samples, expected {}",
+                "a source without a queue takes frames of 10 ms: got {} samples, expected {expected}",
                 data.len(),
-                format.samples(10)
             )));
         }
         state.push(now(), data);
+        let format = state.queue.format();
         state.queue.truncate_oldest(format.samples(DIRECT_LIMIT_MS));
         Ok(())
     }
@@ -177,7 +179,7 @@ impl SourceHandle {
     }
 
     /// Attaches a pipeline; `wake` is told when it was hungry and there is a packet's worth.
-    /// `None` where Opus does not have the format.
+    /// `None` where the source's format makes no sense.
     pub(crate) fn attach(&self, wake: Arc<Notify>) -> Option<Puller> {
         let mut state = self.shared.state.as_ref()?.lock();
         let id = state.queue.attach(now());
@@ -191,7 +193,34 @@ impl SourceHandle {
 }
 
 impl State {
+    fn new(sample_rate: u32, num_channels: u32) -> Option<Self> {
+        if !(1..=2).contains(&num_channels) {
+            return None;
+        }
+        let (hz, channels) = (i32::try_from(sample_rate).ok()?, num_channels as i32);
+        let format = Format::nearest(hz, channels);
+        let resampler = if format.hz() == sample_rate {
+            None
+        } else {
+            Some(Resampler::new(sample_rate, format.hz(), format.channels())?)
+        };
+        Some(Self {
+            queue: SourceQueue::new(now(), format),
+            resampler,
+            converted: Vec::new(),
+            wakes: Vec::new(),
+        })
+    }
+
     fn push(&mut self, now: Instant, samples: &[i16]) {
+        let samples = match &mut self.resampler {
+            None => samples,
+            Some(resampler) => {
+                self.converted.clear();
+                resampler.convert(samples, &mut self.converted);
+                &self.converted
+            }
+        };
         if self.queue.push(now, samples) {
             self.wake();
         }
@@ -347,13 +376,24 @@ mod tests {
         assert!(source.capture(&frame(8_000, 20)).await.is_err());
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn rates_that_opus_lacks_are_converted_from() {
+        let source = source(44_100, 1, 100);
+        let puller = source.attach(Arc::new(Notify::new())).unwrap();
+        assert_eq!(puller.format().hz(), 48_000);
+        let piece = AudioFrame::new(44_100, 1, 4_410);
+        let before = now();
+        source.capture(&piece).await.unwrap();
+        assert_eq!((puller.available(), now()), (4_800, before));
+    }
+
     #[tokio::test]
     async fn what_is_not_supported_is_said() {
-        let error = source(44_100, 1, 100)
-            .capture(&frame(44_100, 10))
+        let error = source(1_000, 1, 100)
+            .capture(&frame(1_000, 10))
             .await
             .unwrap_err();
-        assert!(error.message.contains("44100 Hz"), "{}", error.message);
+        assert!(error.message.contains("1000 Hz"), "{}", error.message);
         let error = source(48_000, 1, 100)
             .capture(&frame(24_000, 10))
             .await

@@ -1,6 +1,8 @@
 //! What exists on native platforms only.
 
 pub mod apm;
+pub mod audio_mixer;
+pub mod audio_resampler;
 pub(crate) mod device_state;
 pub mod frame_cryptor;
 pub mod packet_trailer;
