@@ -194,15 +194,15 @@ impl SourceHandle {
 
 impl State {
     fn new(sample_rate: u32, num_channels: u32) -> Option<Self> {
-        if !(1..=2).contains(&num_channels) {
-            return None;
-        }
-        let (hz, channels) = (i32::try_from(sample_rate).ok()?, num_channels as i32);
-        let format = Format::nearest(hz, channels);
-        let resampler = if format.hz() == sample_rate {
-            None
-        } else {
-            Some(Resampler::new(sample_rate, format.hz(), format.channels())?)
+        let (format, resampler) = match Format::exact(sample_rate, num_channels) {
+            Some(format) => (format, None),
+            None if (1..=2).contains(&num_channels) => {
+                let hz = i32::try_from(sample_rate).ok()?;
+                let format = Format::nearest(hz, num_channels as i32);
+                let resampler = Resampler::new(sample_rate, format.hz(), format.channels())?;
+                (format, Some(resampler))
+            }
+            None => return None,
         };
         Some(Self {
             queue: SourceQueue::new(now(), format),

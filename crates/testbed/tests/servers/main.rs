@@ -5,3 +5,4 @@ mod backend;
 mod caller;
 mod livekit;
 mod postgres;
+mod redundancy;
