@@ -18,6 +18,7 @@ pub mod audio_stream;
 pub mod audio_track;
 pub mod data_channel;
 pub mod desktop_capturer;
+pub mod engine_options;
 pub mod ice_candidate;
 pub mod media_stream;
 pub mod media_stream_track;

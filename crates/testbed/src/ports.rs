@@ -24,10 +24,15 @@ pub(crate) fn free_tcp<const N: usize>() -> io::Result<[u16; N]> {
     Ok(ports)
 }
 
-/// A UDP port that is free at this moment, on every interface: livekit-server
-/// binds its media port on all of them.
-pub(crate) fn free_udp() -> io::Result<u16> {
-    Ok(UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?
-        .local_addr()?
-        .port())
+/// `N` UDP ports that are free at this moment on every interface, all different:
+/// livekit-server binds its media port on all of them.
+pub(crate) fn free_udp<const N: usize>() -> io::Result<[u16; N]> {
+    let mut ports = [0; N];
+    let mut held = Vec::with_capacity(N);
+    for port in &mut ports {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        *port = socket.local_addr()?.port();
+        held.push(socket);
+    }
+    Ok(ports)
 }

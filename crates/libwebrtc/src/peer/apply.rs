@@ -67,7 +67,8 @@ impl State {
         let is_restart = self.take_written_credentials(session);
         self.pending_local = Some(offer);
         self.set_signaling(SignalingState::HaveLocalOffer);
-        self.gather_if(is_restart)
+        self.gather_if(is_restart);
+        Ok(())
     }
 
     pub(super) fn set_remote_answer(&mut self, answer: SessionDescription) -> Result<(), RtcError> {
@@ -153,7 +154,8 @@ impl State {
         let is_restart = self.take_written_credentials(answer.session());
         self.negotiate(answer.session(), offer.session(), Role::Answerer)?;
         self.conclude(answer, offer);
-        self.gather_if(is_restart)
+        self.gather_if(is_restart);
+        Ok(())
     }
 
     /// Takes back the offer that made the state `from`.
@@ -250,11 +252,9 @@ impl State {
 
     /// Gathers for the first time, and again with every restart: the candidates of one do not
     /// count for the next.
-    fn gather_if(&mut self, is_restart: bool) -> Result<(), RtcError> {
-        if is_restart || self.addresses.is_empty() {
-            self.gather()
-        } else {
-            Ok(())
+    fn gather_if(&mut self, is_restart: bool) {
+        if is_restart || self.gatherings == 0 {
+            self.gather();
         }
     }
 
@@ -348,8 +348,8 @@ impl State {
                 extensions: &extensions,
             },
         )?;
-        for address in &self.addresses {
-            engine.add_local_address(*address);
+        for candidate in &self.local_candidates {
+            engine.add_local(candidate);
         }
         self.engine = Some(Box::new(engine));
         self.remote_credentials = Some(theirs.credentials.clone());
@@ -361,6 +361,8 @@ impl State {
         if let Some(next) = self.next_credentials.take() {
             self.credentials = next;
         }
+        self.ice_generation += 1;
+        self.dials.clear();
         if let Some(engine) = &mut self.engine {
             engine.restart_ice(&self.credentials, &theirs.credentials);
         }

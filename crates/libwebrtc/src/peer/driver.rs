@@ -5,25 +5,22 @@
 
 use std::{
     collections::VecDeque,
-    future, io,
-    net::SocketAddr,
+    future,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use tokio::{net::UdpSocket, runtime::Runtime};
+use tokio::runtime::Runtime;
 
 use super::{
-    PeerShared, engine::EngineOutput, handlers::Event, network::Routes, pipelines::Pipelines,
+    PeerShared,
+    engine::EngineOutput,
+    handlers::Event,
+    network::{Departure, Network},
+    pipelines::Pipelines,
     state::State,
 };
 use crate::peer_connection::PeerConnectionState;
-
-/// Datagrams read in one turn, so that a flood cannot keep the lock.
-const MAX_DATAGRAMS: usize = 64;
-
-/// Longest datagram read. Nothing above the path's 1,500 bytes is expected.
-const MAX_DATAGRAM: usize = 2_000;
 
 /// How long the farewell may take: one exchange on any path that still works.
 const FAREWELL: Duration = Duration::from_millis(300);
@@ -71,12 +68,11 @@ impl Drop for Exit {
 struct Driver {
     shared: Arc<PeerShared>,
     pipelines: Pipelines,
-    socket: Option<UdpSocket>,
-    port: u16,
-    routes: Routes,
-    /// How often addresses had been looked for when `routes` was last emptied.
+    network: Network,
+    /// How often candidates had been looked for when `network` last was.
     gatherings: u64,
-    buffer: Box<[u8]>,
+    /// What the turn has to send. Kept for its room.
+    departures: Vec<Departure>,
     /// When to stop saying goodbye.
     farewell: Option<Instant>,
 }
@@ -84,7 +80,6 @@ struct Driver {
 /// What came of a turn.
 #[derive(Default)]
 struct Turn {
-    datagrams: Vec<(SocketAddr, Vec<u8>)>,
     events: VecDeque<Event>,
     /// When the transport wants the next one.
     due: Option<Instant>,
@@ -97,11 +92,9 @@ impl Driver {
         Self {
             shared,
             pipelines: Pipelines::default(),
-            socket: None,
-            port: 0,
-            routes: Routes::default(),
+            network: Network::default(),
             gatherings: 0,
-            buffer: vec![0; MAX_DATAGRAM].into_boxed_slice(),
+            departures: Vec::new(),
             farewell: None,
         }
     }
@@ -116,12 +109,14 @@ impl Driver {
             self.pipelines.play(Instant::now());
             let turn = self.turn();
             can_send = turn.can_send;
-            self.transmit(&turn.datagrams);
+            self.network.send(Instant::now(), &self.departures);
+            self.departures.clear();
             let had_events = !turn.events.is_empty();
             for event in turn.events {
                 event.deliver(&self.shared.handlers);
             }
             if turn.is_over {
+                self.network.close(Instant::now());
                 return;
             }
             if had_events {
@@ -133,6 +128,7 @@ impl Driver {
                 .due
                 .into_iter()
                 .chain(self.pipelines.due(can_send))
+                .chain(self.network.due())
                 .min();
             self.wait(due).await;
         }
@@ -141,21 +137,14 @@ impl Driver {
     /// Waits for a datagram, an alarm, or `due`.
     async fn wait(&mut self, due: Option<Instant>) {
         // Taken apart so that the future borrows no encoder, which is not `Sync`.
-        let Self { socket, shared, .. } = self;
-        let readable = async {
-            match &socket {
-                Some(socket) => socket.readable().await,
-                None => future::pending().await,
-            }
-        };
+        let Self {
+            network, shared, ..
+        } = self;
+        let ready = future::poll_fn(|cx| network.poll_ready(cx));
         let latest = Instant::now() + MAX_SLEEP;
         let until = due.map_or(latest, |due| due.min(latest));
         tokio::select! {
-            readable = readable => {
-                if let Err(error) = readable {
-                    log::debug!("the media socket: {error}");
-                }
-            }
+            () = ready => {}
             () = shared.wake.notified() => {}
             () = tokio::time::sleep_until(until.into()) => {}
         }
@@ -177,11 +166,8 @@ impl Driver {
         let state = &mut *guard;
         let now = Instant::now();
         let mut turn = Turn::default();
-        self.adopt_socket(state);
-        if self.gatherings != state.gatherings {
-            self.gatherings = state.gatherings;
-            self.routes.forget();
-        }
+        self.network.tick(now);
+        self.sync_network(state, now);
         state.say_goodbye();
         self.pump(state, now, &mut turn);
         self.receive(state, now, &mut turn);
@@ -205,16 +191,18 @@ impl Driver {
         turn
     }
 
-    fn adopt_socket(&mut self, state: &mut State) {
-        let Some(socket) = state.socket.take() else {
-            return;
-        };
-        self.port = state.port.unwrap_or_default();
-        match UdpSocket::from_std(socket) {
-            Ok(socket) => self.socket = Some(socket),
-            Err(error) => {
-                log::error!("the media socket cannot be waited for: {error}");
-                state.liveness.broken(Instant::now());
+    /// Takes what is asked of the network, and hands over what it has found out.
+    fn sync_network(&mut self, state: &mut State, now: Instant) {
+        if self.gatherings != state.gatherings && !state.is_closed() {
+            self.gatherings = state.gatherings;
+            self.network.gather(now, state.gathering_plan());
+        }
+        for dial in state.dials.drain(..) {
+            self.network.dial(now, dial);
+        }
+        for found in self.network.take_found() {
+            if !state.is_closed() {
+                state.on_found(found);
             }
         }
     }
@@ -224,68 +212,27 @@ impl Driver {
         if let Some(engine) = &mut state.engine {
             engine.tick(now);
         }
-        self.drain(state, now, turn);
-    }
-
-    fn drain(&mut self, state: &mut State, now: Instant, turn: &mut Turn) {
-        while let Some(engine) = &mut state.engine {
-            match engine.poll() {
-                Ok(EngineOutput::Wait(at)) => {
-                    turn.due = Some(at);
-                    return;
-                }
-                Ok(EngineOutput::Datagram {
-                    source,
-                    destination,
-                    bytes,
-                }) => {
-                    // The system chooses the source; a pair with another does not exist.
-                    if self.routes.towards(destination.ip()) == Some(source.ip()) {
-                        turn.datagrams.push((destination, bytes));
-                    }
-                }
-                Ok(output) => state.on_transport(now, output),
-                Err(error) => {
-                    log::error!("the transport of a connection is beyond help: {error}");
-                    state.liveness.broken(now);
-                    state.engine = None;
-                }
-            }
-        }
+        drain(state, now, &mut self.departures, turn);
     }
 
     /// Reads what has come.
     fn receive(&mut self, state: &mut State, now: Instant, turn: &mut Turn) {
-        for _ in 0..MAX_DATAGRAMS {
-            let Some(socket) = &self.socket else { return };
-            let (length, source) = match socket.try_recv_from(&mut self.buffer) {
-                Ok(received) => received,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                // Such as an ICMP message about a candidate nobody listens on.
-                Err(_) => continue,
-            };
-            let Some(local) = self.routes.towards(source.ip()) else {
-                continue;
-            };
-            if let Some(engine) = &mut state.engine {
-                let destination = SocketAddr::new(local, self.port);
-                if engine.receive(now, source, destination, &self.buffer[..length]) {
-                    state.liveness.heard(now);
-                }
+        let Self {
+            network,
+            departures,
+            ..
+        } = self;
+        let is_more = network.receive(now, &mut |arrival| {
+            if let Some(engine) = &mut state.engine
+                && engine.receive(now, &arrival)
+            {
+                state.liveness.heard(now);
             }
-            self.drain(state, now, turn);
-        }
-        // There may be more; look again at once.
-        turn.due = Some(now);
-    }
-
-    fn transmit(&self, datagrams: &[(SocketAddr, Vec<u8>)]) {
-        let Some(socket) = &self.socket else { return };
-        for (destination, bytes) in datagrams {
-            // A full socket buffer or a missing route loses the packet, as networks do.
-            if let Err(error) = socket.try_send_to(bytes, *destination) {
-                log::trace!("a datagram to {destination} was not sent: {error}");
-            }
+            drain(state, now, departures, turn);
+        });
+        if is_more {
+            // Look again at once.
+            turn.due = Some(now);
         }
     }
 
@@ -301,5 +248,24 @@ impl Driver {
             state.engine = None;
         }
         is_over
+    }
+}
+
+/// Takes everything that the transport has to give.
+fn drain(state: &mut State, now: Instant, departures: &mut Vec<Departure>, turn: &mut Turn) {
+    while let Some(engine) = &mut state.engine {
+        match engine.poll() {
+            Ok(EngineOutput::Wait(at)) => {
+                turn.due = Some(at);
+                return;
+            }
+            Ok(EngineOutput::Packet(departure)) => departures.push(departure),
+            Ok(output) => state.on_transport(now, output),
+            Err(error) => {
+                log::error!("the transport of a connection is beyond help: {error}");
+                state.liveness.broken(now);
+                state.engine = None;
+            }
+        }
     }
 }

@@ -6,7 +6,6 @@
 
 use std::{
     collections::HashMap,
-    net::SocketAddr,
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
@@ -19,13 +18,14 @@ use str0m::{
     crypto::from_feature_flags,
     format::{Codec, FormatParams},
     media::{Frequency, MediaKind},
-    net::{Protocol, Receive},
+    net::{Protocol, Receive, TcpType},
     rtp::{Extension, ExtensionMap, ExtensionValues, RtpWrite, Ssrc},
     stats::{MediaEgressStats, MediaIngressStats},
 };
 pub(super) use str0m::{channel::ChannelId, media::Mid};
 
 use super::{
+    network::{Arrival, Departure, LocalCandidate, Origin, Transport},
     reports::{Path, ReceivedReport, Report, SentReport},
     retransmission::{SentPackets, SentStats, rtp_header},
 };
@@ -121,9 +121,24 @@ pub(super) fn new_credentials() -> IceCredentials {
     IceCredentials { ufrag, pwd: pass }
 }
 
-/// A host candidate as descriptions and trickle carry it.
-pub(super) fn candidate_line(address: SocketAddr) -> Option<String> {
-    let candidate = Candidate::host(address, "udp").ok()?;
+/// A candidate of ours as str0m has it; none where it takes the address for no good.
+fn str0m_candidate(local: &LocalCandidate) -> Option<Candidate> {
+    let address = local.address;
+    let candidate = match (local.origin, local.transport) {
+        (Origin::Host, Transport::Udp) => Candidate::host(address, "udp"),
+        (Origin::Host, Transport::Tcp) => {
+            let active = Candidate::builder().tcp().host(address);
+            active.tcptype(TcpType::Active).build()
+        }
+        (Origin::Reflexive, _) => Candidate::server_reflexive(address, local.base, "udp"),
+        (Origin::Relayed, _) => Candidate::relayed(address, address, "udp"),
+    };
+    candidate.ok()
+}
+
+/// A candidate of ours as descriptions and trickle carry it.
+pub(super) fn candidate_line(local: &LocalCandidate) -> Option<String> {
+    let candidate = str0m_candidate(local)?;
     let line = candidate.to_sdp_string();
     Some(
         line.strip_prefix("a=")
@@ -184,11 +199,7 @@ pub(super) struct RtpIn {
 pub(super) enum EngineOutput {
     /// Nothing until then.
     Wait(Instant),
-    Datagram {
-        source: SocketAddr,
-        destination: SocketAddr,
-        bytes: Vec<u8>,
-    },
+    Packet(Departure),
     /// ICE and DTLS are done.
     Secured,
     Ice(IceState),
@@ -229,6 +240,8 @@ pub(super) struct Engine {
     dtls_active: bool,
     is_controlling: bool,
     remote_candidates: Vec<Candidate>,
+    /// Our TCP connections. A peer takes each for one beginning of ICE only.
+    local_tcp: Vec<Candidate>,
     /// The section that an SSRC came in.
     mids: HashMap<u32, Mid>,
     /// Sections in which lost packets are asked for again.
@@ -289,6 +302,7 @@ impl Engine {
             dtls_active: setup.dtls_active,
             is_controlling: setup.controlling,
             remote_candidates: Vec::new(),
+            local_tcp: Vec::new(),
             mids: HashMap::new(),
             asking: Vec::new(),
             is_far_away: false,
@@ -329,9 +343,21 @@ impl Engine {
         &self.remote_fingerprint
     }
 
-    pub(super) fn add_local_address(&mut self, address: SocketAddr) {
-        if let Ok(candidate) = Candidate::host(address, "udp") {
-            self.rtc.add_local_candidate(candidate);
+    pub(super) fn add_local(&mut self, local: &LocalCandidate) {
+        let Some(candidate) = str0m_candidate(local) else {
+            return;
+        };
+        if local.transport == Transport::Tcp {
+            self.local_tcp.push(candidate.clone());
+        }
+        self.rtc.add_local_candidate(candidate);
+    }
+
+    /// Nothing comes or goes by this one any more.
+    pub(super) fn remove_local(&mut self, local: &LocalCandidate) {
+        if let Some(candidate) = str0m_candidate(local) {
+            self.local_tcp.retain(|known| *known != candidate);
+            self.rtc.direct_api().invalidate_candidate(&candidate);
         }
     }
 
@@ -352,7 +378,8 @@ impl Engine {
     /// Begins anew with ICE; the old path is used until there is a new one.
     pub(super) fn restart_ice(&mut self, local: &IceCredentials, remote: &IceCredentials) {
         let mut api = self.rtc.direct_api();
-        for candidate in self.remote_candidates.drain(..) {
+        let old = self.remote_candidates.drain(..);
+        for candidate in old.chain(self.local_tcp.drain(..)) {
             api.invalidate_candidate(&candidate);
         }
         api.set_local_ice_credentials(str0m_credentials(local));
@@ -560,14 +587,18 @@ impl Engine {
     }
 
     /// Takes a datagram and answers whether it belongs here. What does not parse is ignored.
-    pub(super) fn receive(
-        &mut self,
-        now: Instant,
-        source: SocketAddr,
-        destination: SocketAddr,
-        bytes: &[u8],
-    ) -> bool {
-        let Ok(datagram) = Receive::new(Protocol::Udp, source, destination, bytes) else {
+    pub(super) fn receive(&mut self, now: Instant, arrival: &Arrival<'_>) -> bool {
+        let Arrival {
+            transport,
+            source,
+            destination,
+            bytes,
+        } = *arrival;
+        let protocol = match transport {
+            Transport::Udp => Protocol::Udp,
+            Transport::Tcp => Protocol::Tcp,
+        };
+        let Ok(datagram) = Receive::new(protocol, source, destination, bytes) else {
             return false;
         };
         let input = Input::Receive(now, datagram);
@@ -612,11 +643,15 @@ impl Engine {
                     };
                     self.traffic.packets_sent += 1;
                     self.traffic.bytes_sent += bytes.len() as u64;
-                    return Ok(EngineOutput::Datagram {
+                    return Ok(EngineOutput::Packet(Departure {
+                        transport: match transmit.proto {
+                            Protocol::Udp => Transport::Udp,
+                            Protocol::Tcp | Protocol::SslTcp | Protocol::Tls => Transport::Tcp,
+                        },
                         source: transmit.source,
                         destination: transmit.destination,
                         bytes,
-                    });
+                    }));
                 }
                 Output::Event(event) => event,
             };

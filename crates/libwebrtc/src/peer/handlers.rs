@@ -13,9 +13,10 @@ use crate::{
     ice_candidate::IceCandidate,
     native::frame_cryptor::EncryptionState,
     peer_connection::{
-        IceConnectionState, IceGatheringState, OnConnectionChange, OnDataChannel, OnIceCandidate,
-        OnIceCandidateError, OnIceConnectionChange, OnIceGatheringChange, OnNegotiationNeeded,
-        OnSignalingChange, OnTrack, PeerConnectionState, SignalingState, TrackEvent,
+        IceCandidateError, IceConnectionState, IceGatheringState, OnConnectionChange,
+        OnDataChannel, OnIceCandidate, OnIceCandidateError, OnIceConnectionChange,
+        OnIceGatheringChange, OnNegotiationNeeded, OnSignalingChange, OnTrack, PeerConnectionState,
+        SignalingState, TrackEvent,
     },
 };
 
@@ -119,6 +120,7 @@ pub(super) enum Event {
     Signaling(SignalingState),
     NegotiationNeeded(u32),
     Candidate(IceCandidate),
+    CandidateError(IceCandidateError),
     Track(Box<TrackEvent>),
     Channel(DataChannel),
     ChannelState(Arc<ChannelCore>, DataChannelState),
@@ -142,6 +144,7 @@ impl Event {
             Self::Signaling(state) => handlers.signaling_change.with(|f| f(state)),
             Self::NegotiationNeeded(number) => handlers.negotiation_needed.with(|f| f(number)),
             Self::Candidate(candidate) => handlers.ice_candidate.with(|f| f(candidate)),
+            Self::CandidateError(error) => handlers.ice_candidate_error.with(|f| f(error)),
             Self::Track(event) => handlers.track.with(|f| f(*event)),
             Self::Channel(channel) => handlers.data_channel.with(|f| f(channel)),
             Self::ChannelState(channel, state) => {

@@ -10,6 +10,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::{
     engine::{self, Engine, EngineOutput, RtpOut, Setup},
+    network::{Arrival, Departure, LocalCandidate, Transport},
     reports::{Report, Reports},
     retransmission::rtp_header,
 };
@@ -54,8 +55,10 @@ impl Link {
                 extensions: &engine::own_extensions(),
             };
             let mut engine = Engine::new(now, &setup).unwrap();
-            engine.add_local_address(addresses[end]);
-            engine.add_remote_candidate(&engine::candidate_line(addresses[1 - end]).unwrap());
+            let [ours, theirs] = [addresses[end], addresses[1 - end]]
+                .map(|address| LocalCandidate::host(Transport::Udp, address));
+            engine.add_local(&ours);
+            engine.add_remote_candidate(&engine::candidate_line(&theirs).unwrap());
             engine
         });
         let mut link = Self {
@@ -89,7 +92,13 @@ impl Link {
                 break;
             }
             let (to, source, destination, bytes) = entry.remove();
-            self.ends[to].receive(self.now, source, destination, &bytes);
+            let arrival = Arrival {
+                transport: Transport::Udp,
+                source,
+                destination,
+                bytes: &bytes,
+            };
+            self.ends[to].receive(self.now, &arrival);
             self.drain(to);
         }
         for end in 0..2 {
@@ -102,11 +111,12 @@ impl Link {
         loop {
             match self.ends[end].poll().unwrap() {
                 EngineOutput::Wait(_) => return,
-                EngineOutput::Datagram {
+                EngineOutput::Packet(Departure {
                     source,
                     destination,
                     bytes,
-                } => {
+                    ..
+                }) => {
                     let is_lost =
                         rtp_header(&bytes).is_some() && self.random.random_bool(self.loss);
                     if !is_lost {

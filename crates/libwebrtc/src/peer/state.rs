@@ -2,7 +2,6 @@
 
 use std::{
     collections::VecDeque,
-    net::{SocketAddr, UdpSocket},
     sync::{Arc, Weak},
     time::Instant,
 };
@@ -13,7 +12,7 @@ use super::{
     engine::{self, Engine},
     handlers::Event,
     liveness::Liveness,
-    network,
+    network::{self, Dial, Found, LocalCandidate},
     reports::Path,
     transceiver::TransceiverCore,
 };
@@ -21,8 +20,11 @@ use crate::{
     RtcError,
     ice_candidate::IceCandidate,
     peer_connection::{IceConnectionState, IceGatheringState, PeerConnectionState, SignalingState},
-    peer_connection_factory::{IceTransportsType, RtcConfiguration},
-    sdp::{self, Fingerprint, IceCredentials},
+    peer_connection_factory::{ContinualGatheringPolicy, RtcConfiguration},
+    sdp::{
+        self, Fingerprint, IceCredentials,
+        candidate::{CandidateLine, Protocol},
+    },
     session_description::SessionDescription,
 };
 
@@ -65,12 +67,14 @@ pub(super) struct State {
 
     /// Boxed: channels and transceivers that outlive the connection keep the room of its state.
     pub(super) engine: Option<Box<Engine>>,
-    /// A socket on its way to the driver.
-    pub(super) socket: Option<UdpSocket>,
-    pub(super) port: Option<u16>,
-    pub(super) addresses: Vec<SocketAddr>,
-    /// How often addresses were looked for.
+    /// Those in force, told or not.
+    pub(super) local_candidates: Vec<LocalCandidate>,
+    /// How often they were to be looked for.
     pub(super) gatherings: u64,
+    /// How often ICE has begun anew.
+    pub(super) ice_generation: u64,
+    /// TCP candidates of the peer that the driver is to dial.
+    pub(super) dials: Vec<Dial>,
     waiting_candidates: Vec<String>,
 
     /// What the driver is to tell the application.
@@ -128,10 +132,10 @@ impl State {
             remote_credentials: None,
             is_restart_wanted: false,
             engine: None,
-            socket: None,
-            port: None,
-            addresses: Vec::new(),
+            local_candidates: Vec::new(),
             gatherings: 0,
+            ice_generation: 0,
+            dials: Vec::new(),
             waiting_candidates: Vec::new(),
             events: VecDeque::new(),
             opened_channels: 0,
@@ -218,43 +222,53 @@ impl State {
             .clone()
     }
 
-    /// Opens the socket if there is none, and tells of the addresses found.
-    pub(super) fn gather(&mut self) -> Result<(), RtcError> {
-        if self.config.ice_transport_type != IceTransportsType::All {
-            log::warn!("only host candidates can be gathered, and they are forbidden");
-            return Ok(());
-        }
-        let failed = |error| RtcError::internal(format!("no socket for media: {error}"));
-        let port = match self.port {
-            Some(port) => port,
-            None => {
-                let socket = network::open_socket().map_err(failed)?;
-                let port = socket.local_addr().map_err(failed)?.port();
-                self.socket = Some(socket);
-                *self.port.insert(port)
-            }
-        };
-        self.set_gathering(IceGatheringState::Gathering);
+    /// Lets the driver look for candidates, anew where it has before.
+    pub(super) fn gather(&mut self) {
         self.gatherings += 1;
-        let addresses = network::addresses(port).map_err(failed)?;
-        let mid = self
-            .sections
-            .first()
-            .map_or_else(String::new, |slot| slot.mid.clone());
-        for address in addresses {
-            if let Some(line) = engine::candidate_line(address) {
-                self.events
-                    .push_back(Event::Candidate(IceCandidate::new(&mid, 0, &line)));
-            }
-            if !self.addresses.contains(&address) {
-                self.addresses.push(address);
-                if let Some(engine) = &mut self.engine {
-                    engine.add_local_address(address);
+        self.set_gathering(IceGatheringState::Gathering);
+    }
+
+    /// What is to be looked for.
+    pub(super) fn gathering_plan(&self) -> network::Plan {
+        let policy = self.config.continual_gathering_policy;
+        network::Plan {
+            policy: self.config.ice_transport_type,
+            servers: self.config.ice_servers.clone(),
+            is_continual: policy == ContinualGatheringPolicy::GatherContinually,
+        }
+    }
+
+    /// Takes what the driver has found out about our side of the network.
+    pub(super) fn on_found(&mut self, found: Found) {
+        match found {
+            Found::Candidate { candidate, is_told } => {
+                if is_told {
+                    self.tell_candidate(&candidate);
+                }
+                if !self.local_candidates.contains(&candidate) {
+                    if let Some(engine) = &mut self.engine {
+                        engine.add_local(&candidate);
+                    }
+                    self.local_candidates.push(candidate);
                 }
             }
+            Found::Lost(candidate) => {
+                self.local_candidates.retain(|known| *known != candidate);
+                if let Some(engine) = &mut self.engine {
+                    engine.remove_local(&candidate);
+                }
+            }
+            Found::Failed(error) => self.events.push_back(Event::CandidateError(error)),
+            Found::Complete => self.set_gathering(IceGatheringState::Complete),
         }
-        self.set_gathering(IceGatheringState::Complete);
-        Ok(())
+    }
+
+    fn tell_candidate(&mut self, candidate: &LocalCandidate) {
+        let mid = self.sections.first().map_or("", |slot| slot.mid.as_str());
+        if let Some(line) = engine::candidate_line(candidate) {
+            let candidate = IceCandidate::new(mid, 0, &line);
+            self.events.push_back(Event::Candidate(candidate));
+        }
     }
 
     fn set_gathering(&mut self, gathering: IceGatheringState) {
@@ -279,18 +293,17 @@ impl State {
 
     /// Hands a candidate to the transport, now or when it begins.
     pub(super) fn use_remote_candidate(&mut self, line: &str) {
-        use sdp::candidate::{Protocol, parse};
-        let is_usable = |line: &sdp::candidate::CandidateLine| {
-            line.transport == Protocol::Udp && line.address.is_some_and(|a| a.is_ipv4())
-        };
-        if !parse(line).as_ref().is_ok_and(is_usable) {
-            log::debug!("candidate {line:?} is not used: not UDP over IPv4");
-            return;
+        match sdp::candidate::parse(line) {
+            Ok(candidate) if is_usable(&candidate) => {}
+            Ok(_) | Err(_) => {
+                log::debug!("candidate {line:?} is not used");
+                return;
+            }
         }
         // While an offer of the peer awaits our answer, its candidates may belong to a restart.
         let is_waiting = self.signaling == SignalingState::HaveRemoteOffer;
-        match &mut self.engine {
-            Some(engine) if !is_waiting => engine.add_remote_candidate(line),
+        match &self.engine {
+            Some(_) if !is_waiting => self.hand_over_candidate(line),
             _ if self.waiting_candidates.len() < MAX_WAITING_CANDIDATES => {
                 self.waiting_candidates.push(line.to_owned());
             }
@@ -299,10 +312,27 @@ impl State {
     }
 
     pub(super) fn use_waiting_candidates(&mut self) {
-        if let Some(engine) = &mut self.engine {
-            for line in self.waiting_candidates.drain(..) {
-                engine.add_remote_candidate(&line);
+        if self.engine.is_some() {
+            for line in std::mem::take(&mut self.waiting_candidates) {
+                self.hand_over_candidate(&line);
             }
+        }
+    }
+
+    fn hand_over_candidate(&mut self, line: &str) {
+        let Some(engine) = &mut self.engine else {
+            return;
+        };
+        engine.add_remote_candidate(line);
+        if let Ok(CandidateLine {
+            transport: Protocol::Tcp,
+            address: Some(remote),
+            ..
+        }) = sdp::candidate::parse(line)
+            && self.dials.len() < MAX_WAITING_CANDIDATES
+        {
+            let generation = self.ice_generation;
+            self.dials.push(Dial { remote, generation });
         }
     }
 
@@ -337,9 +367,21 @@ impl State {
         self.pending_local = None;
         self.pending_remote = None;
         self.waiting_candidates = Vec::new();
+        self.local_candidates = Vec::new();
+        self.dials = Vec::new();
         self.channels = Vec::new();
         std::mem::take(&mut self.transceivers)
     }
+}
+
+/// Whether a candidate of the peer can be reached: by UDP, or by TCP where the peer waits for us.
+fn is_usable(candidate: &CandidateLine) -> bool {
+    let is_spoken = match candidate.transport {
+        Protocol::Udp => true,
+        Protocol::Tcp => candidate.is_passive,
+        Protocol::Other => false,
+    };
+    is_spoken && candidate.address.is_some_and(network::is_usable)
 }
 
 /// The state of ICE that goes with a state of the whole.

@@ -16,7 +16,7 @@ impl State {
     pub(super) fn on_transport(&mut self, now: Instant, output: EngineOutput) {
         match output {
             // The driver's business.
-            EngineOutput::Wait(_) | EngineOutput::Datagram { .. } => {}
+            EngineOutput::Wait(_) | EngineOutput::Packet(_) => {}
             EngineOutput::Secured => {
                 self.liveness.secured(now);
                 self.report_liveness();

@@ -6,6 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CandidateLine {
     pub(crate) transport: Protocol,
+    /// Whether the peer waits to be dialled, where the transport is TCP.
+    pub(crate) is_passive: bool,
     /// None for a host name (mDNS), which cannot be used.
     pub(crate) address: Option<SocketAddr>,
 }
@@ -22,7 +24,8 @@ pub(crate) fn check(line: &str) -> Result<(), &'static str> {
     parse(line).map(drop)
 }
 
-/// Reads `[a=]candidate:<foundation> <component> <transport> <priority> <address> <port> typ <type> …`.
+/// Reads `[a=]candidate:<foundation> <component> <transport> <priority> <address> <port> typ <type> …`, where `tcptype <role>`
+/// may follow (RFC 6544, section 4.5).
 pub(crate) fn parse(line: &str) -> Result<CandidateLine, &'static str> {
     let line = line.trim();
     let line = line.strip_prefix("a=").unwrap_or(line);
@@ -44,11 +47,19 @@ pub(crate) fn parse(line: &str) -> Result<CandidateLine, &'static str> {
         return Err("has no typ");
     }
     words.next().ok_or("has no type")?;
+    let is_passive = words
+        .skip_while(|word| !word.eq_ignore_ascii_case("tcptype"))
+        .nth(1)
+        .is_some_and(|role| role.eq_ignore_ascii_case("passive"));
     let address = host
         .parse::<IpAddr>()
         .ok()
         .map(|ip| SocketAddr::new(ip, port));
-    Ok(CandidateLine { transport, address })
+    Ok(CandidateLine {
+        transport,
+        is_passive,
+        address,
+    })
 }
 
 fn number<T: std::str::FromStr>(
@@ -67,6 +78,7 @@ mod tests {
         let line = "candidate:1 1 UDP 2130706431 10.0.0.7 50000 typ host generation 0";
         let expected = CandidateLine {
             transport: Protocol::Udp,
+            is_passive: false,
             address: Some("10.0.0.7:50000".parse().unwrap()),
         };
         assert_eq!(parse(line), Ok(expected.clone()));
@@ -78,6 +90,33 @@ mod tests {
         let line = "candidate:1 1 tcp 5 4fd8.local 9 typ host tcptype active";
         let read = parse(line).unwrap();
         assert_eq!((read.transport, read.address), (Protocol::Tcp, None));
+    }
+
+    #[test]
+    fn a_passive_tcp_candidate_wants_to_be_dialled() {
+        for (line, is_passive) in [
+            (
+                "candidate:1 1 tcp 5 10.0.0.7 7881 typ host tcptype passive",
+                true,
+            ),
+            (
+                "candidate:1 1 TCP 5 ::1 7881 typ host generation 0 tcptype passive ufrag x",
+                true,
+            ),
+            (
+                "candidate:1 1 tcp 5 10.0.0.7 9 typ host tcptype active",
+                false,
+            ),
+            ("candidate:1 1 tcp 5 10.0.0.7 9 typ host tcptype", false),
+            ("candidate:1 1 tcp 5 10.0.0.7 9 typ host", false),
+        ] {
+            let read = parse(line).unwrap();
+            assert_eq!(
+                (read.transport, read.is_passive),
+                (Protocol::Tcp, is_passive),
+                "{line}"
+            );
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod audio;
 mod channels;
 mod encryption;
 mod negotiation;
+mod network;
 mod pair;
 mod statistics;
 mod tone;

@@ -62,10 +62,12 @@ impl<T: Debug> Reports<T> {
 
 impl Peer {
     pub(crate) fn new() -> Self {
+        Self::with(RtcConfiguration::default())
+    }
+
+    pub(crate) fn with(config: RtcConfiguration) -> Self {
         let factory = PeerConnectionFactory::default();
-        let connection = factory
-            .create_peer_connection(RtcConfiguration::default())
-            .unwrap();
+        let connection = factory.create_peer_connection(config).unwrap();
         let (sender, states) = Reports::new("connection state");
         connection.on_connection_state_change(Some(Box::new(move |state| {
             let _ = sender.send(state);

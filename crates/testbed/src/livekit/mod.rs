@@ -49,6 +49,35 @@ pub struct LiveKitOptions {
     pub departure_timeout: Duration,
     /// The server's log level: `debug`, `info`, `warn` or `error`.
     pub log_level: String,
+    /// How media reaches the server.
+    pub media: Media,
+    /// The relay that the server is, too.
+    pub turn: Option<Turn>,
+}
+
+/// How media reaches a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Media {
+    /// By UDP, or by TCP where UDP does not get through.
+    Any,
+    /// By TCP alone.
+    Tcp,
+}
+
+/// How a server is spoken to as a relay (TURN).
+#[derive(Clone, Debug)]
+pub enum Turn {
+    /// By UDP.
+    Udp,
+    /// By TCP, as if something before it undid the TLS.
+    Tcp,
+    /// By TLS.
+    Tls {
+        /// The file of its certificate, in PEM.
+        certificate: PathBuf,
+        /// The file of its private key, in PEM.
+        key: PathBuf,
+    },
 }
 
 impl Default for LiveKitOptions {
@@ -61,6 +90,8 @@ impl Default for LiveKitOptions {
             empty_timeout: Duration::from_secs(60),
             departure_timeout: Duration::from_secs(20),
             log_level: "info".to_owned(),
+            media: Media::Any,
+            turn: None,
         }
     }
 }
@@ -71,15 +102,20 @@ struct Ports {
     signal: u16,
     rtc_tcp: u16,
     rtc_udp: u16,
+    turn_tcp: u16,
+    turn_udp: u16,
 }
 
 impl Ports {
     fn pick() -> std::io::Result<Self> {
-        let [signal, rtc_tcp] = ports::free_tcp()?;
+        let [signal, rtc_tcp, turn_tcp] = ports::free_tcp()?;
+        let [rtc_udp, turn_udp] = ports::free_udp()?;
         Ok(Self {
             signal,
             rtc_tcp,
-            rtc_udp: ports::free_udp()?,
+            rtc_udp,
+            turn_tcp,
+            turn_udp,
         })
     }
 }
@@ -140,6 +176,12 @@ impl LiveKitServer {
     #[must_use]
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.ports.signal)
+    }
+
+    /// The port of the server's relay, for TCP and TLS.
+    #[must_use]
+    pub fn turn_tcp_port(&self) -> u16 {
+        self.ports.turn_tcp
     }
 
     /// The project's API key.
@@ -310,6 +352,7 @@ impl LiveKitServer {
             signal,
             rtc_tcp,
             rtc_udp,
+            ..
         } = self.ports;
         let secret = self.api_secret().expose_secret();
         json!({
@@ -322,6 +365,7 @@ impl LiveKitServer {
                 "udp_port": rtc_udp,
                 "node_ip": "127.0.0.1",
                 "use_external_ip": false,
+                "force_tcp": self.options.media == Media::Tcp,
                 "enable_loopback_candidate": true,
                 "interfaces": { "includes": ["lo", "lo0"] },
                 // Without any, clients are told to ask public ones. On
@@ -335,7 +379,32 @@ impl LiveKitServer {
                 "empty_timeout": self.options.empty_timeout.as_secs(),
                 "departure_timeout": self.options.departure_timeout.as_secs(),
             },
+            "turn": self.turn_config(),
         })
+    }
+
+    fn turn_config(&self) -> serde_json::Value {
+        let mut config = json!({
+            "enabled": true,
+            "domain": "turn.example.org",
+            "bind_addresses": ["127.0.0.1"],
+            // By default it relays to no private address.
+            "allow_restricted_peer_cidrs": ["127.0.0.0/8"],
+        });
+        match &self.options.turn {
+            None => config["enabled"] = false.into(),
+            Some(Turn::Udp) => config["udp_port"] = self.ports.turn_udp.into(),
+            Some(Turn::Tcp) => {
+                config["tls_port"] = self.ports.turn_tcp.into();
+                config["external_tls"] = true.into();
+            }
+            Some(Turn::Tls { certificate, key }) => {
+                config["tls_port"] = self.ports.turn_tcp.into();
+                config["cert_file"] = certificate.to_string_lossy().into();
+                config["key_file"] = key.to_string_lossy().into();
+            }
+        }
+        config
     }
 }
 

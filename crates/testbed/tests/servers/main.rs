@@ -4,5 +4,6 @@ mod agent;
 mod backend;
 mod caller;
 mod livekit;
+mod network;
 mod postgres;
 mod redundancy;

@@ -1,7 +1,7 @@
 //! Records about the path: transport, candidates, certificates.
 
 use super::{
-    super::{engine::Engine, reports::Path, state::State},
+    super::{engine::Engine, network::Origin, reports::Path, state::State},
     TRANSPORT_ID, record,
 };
 use crate::{
@@ -126,10 +126,14 @@ fn candidates(state: &State, engine: &Engine, path: &Path) -> [RtcStats; 3] {
         candidate_type: Some(kind),
         ..Default::default()
     };
-    let local_kind = if state.addresses.contains(&path.local) {
-        IceCandidateType::Host
-    } else {
-        IceCandidateType::Prflx
+    let mut ours = state.local_candidates.iter();
+    let local_kind = match ours.find(|candidate| candidate.address == path.local) {
+        Some(candidate) => match candidate.origin {
+            Origin::Host => IceCandidateType::Host,
+            Origin::Reflexive => IceCandidateType::Srflx,
+            Origin::Relayed => IceCandidateType::Relay,
+        },
+        None => IceCandidateType::Prflx,
     };
     let remote_kind = engine.kind_of_remote(path.remote);
     let local = RtcStats::LocalCandidate(LocalCandidateStats {
