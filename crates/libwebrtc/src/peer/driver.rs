@@ -166,7 +166,7 @@ impl Driver {
         let state = &mut *guard;
         let now = Instant::now();
         let mut turn = Turn::default();
-        self.network.tick(now);
+        self.network.tick(now, state.liveness.is_path_up());
         self.sync_network(state, now);
         state.say_goodbye();
         self.pump(state, now, &mut turn);
@@ -198,7 +198,7 @@ impl Driver {
             self.network.gather(now, state.gathering_plan());
         }
         for dial in state.dials.drain(..) {
-            self.network.dial(now, dial);
+            self.network.stand_by(now, dial);
         }
         for found in self.network.take_found() {
             if !state.is_closed() {

@@ -47,6 +47,11 @@ impl Liveness {
         self.state
     }
 
+    /// Whether checks have found a path, since ICE last began, and it is alive.
+    pub(super) fn is_path_up(&self) -> bool {
+        self.ice == IceState::Connected && self.state != State::Disconnected
+    }
+
     /// The transport begins, or ICE begins anew.
     pub(super) fn started(&mut self, now: Instant) {
         self.heard = now;

@@ -10,6 +10,7 @@ use libwebrtc::{
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, UdpSocket},
+    sync::mpsc::UnboundedSender,
     task::JoinSet,
 };
 
@@ -114,11 +115,12 @@ async fn two_connect_over_ipv6() {
     connected(&mut a.peer, &mut b.peer).await;
 }
 
-/// Carries packets between a TCP candidate and a UDP address, and forgets the connection when told.
-async fn bridge(listener: TcpListener, to: SocketAddr) {
+/// Carries packets between a TCP candidate and a UDP address, and tells of every connection.
+async fn bridge(listener: TcpListener, to: SocketAddr, accepted: UnboundedSender<()>) {
     let mut connections = JoinSet::new();
     loop {
         let (stream, _) = listener.accept().await.unwrap();
+        let _ = accepted.send(());
         connections.spawn(async move {
             let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
             socket.connect(to).await.unwrap();
@@ -157,9 +159,11 @@ async fn a_passive_tcp_candidate_is_dialled_and_carries_everything_also_after_a_
     let port = listener.local_addr().unwrap().port();
     let line = format!("candidate:1 1 tcp 1671430143 127.0.0.1 {port} typ host tcptype passive");
     let mut tasks = JoinSet::new();
-    tasks.spawn(bridge(listener, b.on_loopback()));
+    let (sender, mut accepted) = crate::pair::Reports::new("connection");
+    tasks.spawn(bridge(listener, b.on_loopback(), sender));
     a.hear_of(&line).await;
     connected(&mut a.peer, &mut b.peer).await;
+    accepted.next().await;
 
     let offer = a.peer.offer(true).await;
     let answer = b.peer.answer(offer).await;
@@ -169,6 +173,8 @@ async fn a_passive_tcp_candidate_is_dialled_and_carries_everything_also_after_a_
         .await
         .unwrap();
     a.hear_of(&line).await;
+    // A server takes a connection for one beginning of ICE only.
+    accepted.next().await;
     let channel = a.peer.channel("after", 2, false);
     let other = b.peer.channel("after", 2, false);
     let (sender, mut got) = crate::pair::Reports::new("message");

@@ -190,11 +190,10 @@ async fn relay_by_tls() {
     // The same server under a name that is not the certificate's.
     let url = format!("turns:127.0.0.1:{port}?transport=tcp");
     let servers = relay_at(&server, url).await;
-    let refused = Room::connect(&server.url(), &token(&server, "c"), {
-        let mut options = relay_only(servers);
-        options.join_retries = 0;
-        options
-    });
+    let mut options = relay_only(servers);
+    options.join_retries = 0;
+    let (url, token) = (server.url(), token(&server, "c"));
+    let refused = Room::connect(&url, &token, options);
     let refused = tokio::time::timeout(LIMIT, refused).await.expect("in time");
     assert!(refused.is_err(), "an untrusted relay was used");
 }

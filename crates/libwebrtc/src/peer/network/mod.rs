@@ -11,6 +11,8 @@ mod framing;
 mod gather;
 mod relay;
 mod relay_link;
+#[cfg(test)]
+mod relay_tests;
 mod server;
 mod stream;
 mod stun;
@@ -47,6 +49,10 @@ const MAX_STREAMS: usize = 8;
 /// How long a TCP connection may take to come about. Other paths do not wait for it.
 const DIAL_LIMIT: Duration = Duration::from_secs(5);
 
+/// How long other paths may try before TCP is dialled. Where UDP gets through it takes a tenth of
+/// that, and neither side has a connection to keep that nothing goes by.
+const HEAD_START: Duration = Duration::from_millis(300);
+
 /// How long what a restart has replaced is kept: the old path is used until the new one works.
 const RETIREMENT: Duration = Duration::from_secs(30);
 
@@ -81,6 +87,9 @@ pub(super) struct Network {
     gathering: Gathering,
     relays: Vec<RelayLink>,
     peers: Vec<PeerStream>,
+    /// TCP candidates of the peer to be dialled while no path is up, and from when on.
+    standby: Vec<Dial>,
+    standby_from: Option<Instant>,
     /// How many dials to the peer are under way.
     dialling: usize,
     generation: u64,
@@ -174,14 +183,35 @@ impl Network {
         std::mem::take(&mut self.found)
     }
 
-    /// Connects to a TCP candidate of the peer, for as long as there are not too many.
-    pub(super) fn dial(&mut self, now: Instant, dial: Dial) {
+    /// Notes a TCP candidate of the peer, for as long as there are not too many. It is dialled
+    /// where nothing else leads to the peer soon.
+    pub(super) fn stand_by(&mut self, now: Instant, dial: Dial) {
         if dial.generation != self.generation {
             self.generation = dial.generation;
+            self.standby.clear();
             for peer in &mut self.peers {
                 peer.retires.get_or_insert(now + RETIREMENT);
             }
         }
+        if self.standby.len() < MAX_STREAMS {
+            self.standby.push(dial);
+            self.standby_from.get_or_insert(now + HEAD_START);
+        }
+    }
+
+    fn dial_standby(&mut self, now: Instant, is_path_up: bool) {
+        if self.standby.is_empty() || is_path_up {
+            // Should the path be lost, there is nothing to wait for: it was the wait.
+            self.standby_from = None;
+        } else if self.standby_from.is_none_or(|from| from <= now) {
+            self.standby_from = None;
+            for dial in std::mem::take(&mut self.standby) {
+                self.dial(dial);
+            }
+        }
+    }
+
+    fn dial(&mut self, dial: Dial) {
         let is_known = |peer: &PeerStream| {
             peer.generation == dial.generation && peer.stream.remote == dial.remote
         };
@@ -252,8 +282,9 @@ impl Network {
         }
     }
 
-    /// Lets time pass.
-    pub(super) fn tick(&mut self, now: Instant) {
+    /// Lets time pass. `is_path_up` says whether the peer is reached.
+    pub(super) fn tick(&mut self, now: Instant, is_path_up: bool) {
+        self.dial_standby(now, is_path_up);
         for peer in &mut self.peers {
             peer.is_broken |= peer.retires.is_some_and(|retires| retires <= now);
         }
@@ -261,11 +292,16 @@ impl Network {
         self.flush();
     }
 
-    /// When [`Self::tick`] has something to do.
+    /// When [`Self::tick`] or [`Self::take_found`] has something to do.
     pub(super) fn due(&self) -> Option<Instant> {
+        if !self.found.is_empty() {
+            return Some(Instant::now());
+        }
         let retirements = self.peers.iter().filter_map(|peer| peer.retires);
         let relays = self.relays.iter().map(RelayLink::due);
-        retirements.chain(relays).chain(self.gathering.due()).min()
+        let standby = self.standby_from.filter(|_| !self.standby.is_empty());
+        let dues = retirements.chain(relays).chain(standby);
+        dues.chain(self.gathering.due()).min()
     }
 
     /// Reads what has come. Answers whether there may be more.
@@ -386,5 +422,59 @@ async fn limited(connect: impl Future<Output = io::Result<Stream>>) -> io::Resul
     match tokio::time::timeout(DIAL_LIMIT, connect).await {
         Ok(result) => result,
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dial(port: u16, generation: u64) -> Dial {
+        let remote = SocketAddr::from(([127, 0, 0, 1], port));
+        Dial { remote, generation }
+    }
+
+    #[test]
+    fn tcp_is_dialled_where_nothing_else_leads_to_the_peer() {
+        let now = Instant::now();
+        let mut network = Network::default();
+        network.stand_by(now, dial(7, 0));
+        network.tick(now, false);
+        assert_eq!(network.pending.len(), 0, "others go first");
+        assert_eq!(network.due(), Some(now + HEAD_START));
+        network.tick(now + HEAD_START, false);
+        assert_eq!(network.pending.len(), 1);
+        assert_eq!(network.due(), None);
+    }
+
+    #[test]
+    fn tcp_waits_until_the_path_that_there_is_is_lost() {
+        let mut now = Instant::now();
+        let mut network = Network::default();
+        network.stand_by(now, dial(7, 0));
+        for _ in 0..10 {
+            now += HEAD_START;
+            network.tick(now, true);
+        }
+        assert_eq!(network.pending.len(), 0);
+        network.tick(now, false);
+        assert_eq!(network.pending.len(), 1);
+    }
+
+    #[test]
+    fn a_restart_forgets_the_candidates_before_it_and_a_flood_is_bounded() {
+        let now = Instant::now();
+        let mut network = Network::default();
+        network.stand_by(now, dial(7, 0));
+        for port in 1..=100 {
+            network.stand_by(now, dial(port, 1));
+        }
+        assert_eq!(network.standby.len(), MAX_STREAMS);
+        assert!(network.standby.iter().all(|dial| dial.generation == 1));
+        network.tick(now + HEAD_START, false);
+        assert_eq!(network.pending.len(), MAX_STREAMS);
+        network.stand_by(now, dial(200, 1));
+        network.tick(now + 3 * HEAD_START, false);
+        assert_eq!(network.pending.len(), MAX_STREAMS, "too many at a time");
     }
 }

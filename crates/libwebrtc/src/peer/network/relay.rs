@@ -40,6 +40,10 @@ const REFUSAL: Duration = Duration::from_secs(10);
 /// Shortest sleep, where the client would be asked again at once without anything to do.
 const GRAIN: Duration = Duration::from_millis(10);
 
+/// Longest sleep while an address is asked for: the client tells of its failure when it is asked
+/// the next time, for which it names no time.
+const ASKING_GRAIN: Duration = Duration::from_secs(1);
+
 /// Rounds of one tick, so that nothing that a server says can keep it going.
 const MAX_ROUNDS: usize = 64;
 
@@ -249,7 +253,11 @@ impl Relay {
                 }
                 TurnPollRet::WaitUntil(until) if is_idle => {
                     let wait = until.saturating_duration_since(time);
-                    self.due = now + wait.max(GRAIN);
+                    let longest = match self.standing {
+                        Standing::Asking => ASKING_GRAIN,
+                        Standing::At(_) | Standing::Over => Duration::MAX,
+                    };
+                    self.due = now + wait.max(GRAIN).min(longest);
                     break;
                 }
                 _ => self.due = now + GRAIN,

@@ -21,6 +21,7 @@ pub(super) struct RelayLink {
     way: Way,
     /// Our address at the server, once it has been told of.
     pub(super) candidate: Option<LocalCandidate>,
+    since: Instant,
     /// When it counts as away if it has not answered.
     deadline: Instant,
     pub(super) retires: Option<Instant>,
@@ -75,6 +76,7 @@ impl RelayLink {
             relay: Relay::new(now, address, carrier, login),
             way,
             candidate: None,
+            since: now,
             deadline,
             retires: None,
         }
@@ -130,16 +132,15 @@ impl RelayLink {
 
     /// When [`Self::tick`] has something to do.
     pub(super) fn due(&self) -> Instant {
-        let relay = match self.way {
-            Way::Awaited => self.deadline,
-            Way::Udp | Way::Stream { .. } => self.relay.due(),
-        };
-        let deadline = match self.standing() {
-            Standing::Asking => self.deadline,
-            Standing::At(_) | Standing::Over => relay,
+        let relay = match (self.standing(), &self.way) {
+            // To be let go of, at once.
+            (Standing::Over, _) => return self.since,
+            (Standing::Asking, Way::Awaited) => self.deadline,
+            (Standing::Asking, _) => self.relay.due().min(self.deadline),
+            (Standing::At(_), _) => self.relay.due(),
         };
         let retires = self.retires.unwrap_or(relay);
-        relay.min(deadline).min(retires)
+        relay.min(retires)
     }
 
     /// Takes a datagram. Answers whether it was the server's and meant for us.
