@@ -115,7 +115,22 @@ async fn two_connect_over_ipv6() {
     connected(&mut a.peer, &mut b.peer).await;
 }
 
-/// Carries packets between a TCP candidate and a UDP address, and tells of every connection.
+/// The user that a STUN request names.
+fn user_of(packet: &[u8]) -> Option<Vec<u8>> {
+    let mut attributes = packet.get(20..).filter(|_| packet.starts_with(&[0, 1]))?;
+    while let [kind_high, kind_low, high, low, rest @ ..] = attributes {
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        let value = rest.get(..length)?;
+        if [*kind_high, *kind_low] == [0, 6] {
+            return Some(value.to_vec());
+        }
+        attributes = rest.get(length.next_multiple_of(4)..)?;
+    }
+    None
+}
+
+/// Carries packets between a TCP candidate and a UDP address, and tells of every connection. As
+/// servers do, it takes a connection to belong to the user that its first check names.
 async fn bridge(listener: TcpListener, to: SocketAddr, accepted: UnboundedSender<()>) {
     let mut connections = JoinSet::new();
     loop {
@@ -126,10 +141,16 @@ async fn bridge(listener: TcpListener, to: SocketAddr, accepted: UnboundedSender
             socket.connect(to).await.unwrap();
             let (mut read, mut write) = stream.into_split();
             let out = async {
+                let mut owner = None;
                 loop {
                     let length = read.read_u16().await?;
                     let mut packet = vec![0; length.into()];
                     read.read_exact(&mut packet).await?;
+                    let user = user_of(&packet);
+                    owner = owner.or_else(|| user.clone());
+                    if user.is_some() && user != owner {
+                        continue;
+                    }
                     let _ = socket.send(&packet).await;
                 }
                 #[expect(unreachable_code, reason = "tells the type of the block")]

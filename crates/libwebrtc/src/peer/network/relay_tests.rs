@@ -80,7 +80,7 @@ impl Bed {
             self.relay
                 .tick(self.now, &mut |bytes| out.push_back(bytes.to_vec()));
             for bytes in out {
-                self.to_server(bytes, at(CLIENT), at(SERVER));
+                self.pass_to_server(bytes, at(CLIENT), at(SERVER));
             }
             self.serve();
             let due = self.relay.due().max(self.now + Duration::from_millis(1));
@@ -92,7 +92,7 @@ impl Bed {
         self.now = end;
     }
 
-    fn to_server(&mut self, bytes: Vec<u8>, from: SocketAddr, to: SocketAddr) {
+    fn pass_to_server(&mut self, bytes: Vec<u8>, from: SocketAddr, to: SocketAddr) {
         self.sent += 1;
         if self.is_away {
             return;
@@ -101,11 +101,11 @@ impl Bed {
         let time = self.time();
         if let Some(answer) = self.server.recv(transmit, time) {
             let answer = answer.build();
-            self.from_server(answer.from, answer.to, &answer.data);
+            self.pass_to_client(answer.from, answer.to, &answer.data);
         }
     }
 
-    fn from_server(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+    fn pass_to_client(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
         if from == at(RELAYED) {
             self.peer_heard.push((to, bytes.to_vec()));
             return;
@@ -138,7 +138,7 @@ impl Bed {
             );
         }
         while let Some(transmit) = self.server.poll_transmit(time) {
-            self.from_server(transmit.from, transmit.to, &transmit.data);
+            self.pass_to_client(transmit.from, transmit.to, &transmit.data);
         }
     }
 
@@ -148,7 +148,7 @@ impl Bed {
             out.push(bytes.to_vec());
         });
         for bytes in out {
-            self.to_server(bytes, at(CLIENT), at(SERVER));
+            self.pass_to_server(bytes, at(CLIENT), at(SERVER));
         }
     }
 
@@ -160,7 +160,7 @@ impl Bed {
         self.pass(Duration::from_secs(1));
         let bytes = what.as_bytes().to_vec();
         assert_eq!(self.peer_heard, [(at(PEER), bytes.clone())], "{what}");
-        self.to_server(bytes.clone(), at(PEER), at(RELAYED));
+        self.pass_to_server(bytes.clone(), at(PEER), at(RELAYED));
         assert_eq!(self.heard, [(at(PEER), bytes)], "{what}");
     }
 }
@@ -197,10 +197,10 @@ fn an_address_is_given_back() {
     assert_eq!(bed.relay.standing(), Standing::Over);
     assert!(!out.is_empty());
     for bytes in out {
-        bed.to_server(bytes, at(CLIENT), at(SERVER));
+        bed.pass_to_server(bytes, at(CLIENT), at(SERVER));
     }
     bed.heard.clear();
-    bed.to_server(b"after".to_vec(), at(PEER), at(RELAYED));
+    bed.pass_to_server(b"after".to_vec(), at(PEER), at(RELAYED));
     assert_eq!(bed.heard, []);
 }
 
