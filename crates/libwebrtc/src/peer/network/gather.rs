@@ -179,17 +179,20 @@ impl Network {
             }
         };
         let bases = addresses.iter().filter_map(|ip| udp?.at(*ip));
-        let hosts: Vec<LocalCandidate> = bases
-            .map(|base| LocalCandidate::host(Transport::Udp, base))
-            .collect();
-        let (hosts_before, found) = (&gathering.hosts, &mut self.found);
-        let new = hosts.iter().filter(|host| !hosts_before.contains(host));
-        let new: Vec<LocalCandidate> = new.cloned().collect();
-        for gone in hosts_before.iter().filter(|host| !hosts.contains(host)) {
-            found.push(Found::Lost(gone.clone()));
-        }
-        gathering.hosts = hosts;
-        new
+        let hosts = bases.map(|base| LocalCandidate::host(Transport::Udp, base));
+        let hosts = hosts.collect();
+        self.replace_hosts(hosts)
+    }
+
+    /// Lets go of the addresses that are no more. Answers those that are new.
+    fn replace_hosts(&mut self, hosts: Vec<LocalCandidate>) -> Vec<LocalCandidate> {
+        let before = std::mem::replace(&mut self.gathering.hosts, hosts);
+        let hosts = &self.gathering.hosts;
+        let (kept, gone) = before.into_iter().partition(|host| hosts.contains(host));
+        let (kept, gone): (Vec<_>, Vec<_>) = (kept, gone);
+        self.found.extend(gone.into_iter().map(Found::Lost));
+        let is_new = |host: &&LocalCandidate| !kept.contains(host);
+        hosts.iter().filter(is_new).cloned().collect()
     }
 
     fn tell_hosts(&mut self) {
@@ -446,4 +449,43 @@ async fn dial_server(address: SocketAddr, tls_name: Option<Host>) -> io::Result<
         stream.secure(config.map_err(io::Error::other)?, name)?;
     }
     Ok(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(last: u8) -> LocalCandidate {
+        let base = SocketAddr::from(([10, 0, 0, last], 5_000));
+        LocalCandidate::host(Transport::Udp, base)
+    }
+
+    #[test]
+    fn an_address_that_goes_is_let_go_of_and_one_that_comes_is_new() {
+        let mut network = Network::default();
+        assert_eq!(network.replace_hosts(vec![host(1), host(2)]).len(), 2);
+        assert!(network.take_found().is_empty());
+        let new = network.replace_hosts(vec![host(2), host(3)]);
+        assert_eq!(new, [host(3)]);
+        let found = network.take_found();
+        assert!(matches!(&found[..], [Found::Lost(gone)] if *gone == host(1)));
+        assert!(network.replace_hosts(vec![host(2), host(3)]).is_empty());
+    }
+
+    #[test]
+    fn servers_that_make_no_sense_are_told_of_and_hold_nothing_up() {
+        let mut network = Network::default();
+        let login = || Login {
+            username: String::new(),
+            password: String::new(),
+        };
+        for url in ["turn:192.0.2.1", "http://192.0.2.1", "stun:0.0.0.0"] {
+            network.ask_server(Instant::now(), url, login());
+        }
+        assert_eq!(network.gathering.looking_up, 0);
+        let found = network.take_found();
+        assert_eq!(found.len(), 3);
+        let is_failure = |found: &Found| matches!(found, Found::Failed(error) if error.error_code == UNREACHABLE);
+        assert!(found.iter().all(is_failure));
+    }
 }
