@@ -32,7 +32,7 @@ use std::sync::{
     Arc, Weak,
     atomic::{AtomicU64, Ordering},
 };
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -61,6 +61,14 @@ use crate::{
     session_description::{SdpType, SessionDescription},
     stats::RtcStats,
 };
+
+/// How long `close()` takes at least where there is something to take leave of. The driver says
+/// goodbye meanwhile, so that a process that ends after closing has said it. And the SDK takes
+/// it for given that a connection does not close within the grain of tokio's timers, 1 ms:
+/// it has a `Room::close` under a timeout of nothing cancelled (its test
+/// `test_cancelled_close_still_closes_peer_connections`), which without this won the race in
+/// half of all runs. The C++ engine waits here for its threads.
+const LEAVE_TAKING: Duration = Duration::from_millis(1);
 
 /// What a connection's API, driver, channels and transceivers share.
 pub(crate) struct PeerShared {
@@ -335,12 +343,17 @@ impl PeerGuard {
         });
     }
 
-    /// Closes: everything ends at once, the driver says goodbye.
+    /// Closes: everything ends at once, the driver says goodbye. Takes [`LEAVE_TAKING`].
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "closing is not async, and 1 ms once per connection is little beside a frame's 20"
+    )]
     pub(crate) fn close(&self) {
         let mut state = self.0.state.lock();
         if state.is_closed() {
             return;
         }
+        let has_transport = state.engine.is_some();
         let transceivers = state.close(Instant::now());
         drop(state);
         for transceiver in transceivers {
@@ -348,6 +361,9 @@ impl PeerGuard {
         }
         self.0.handlers.clear();
         self.0.media_changed();
+        if has_transport {
+            std::thread::sleep(LEAVE_TAKING);
+        }
     }
 
     pub(crate) fn transceivers(&self) -> Vec<RtpTransceiver> {
