@@ -65,12 +65,44 @@ struct Flight {
     packet: Bytes,
 }
 
+/// What an outage takes away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Outage {
+    #[default]
+    Nothing,
+    /// As a firewall does that lets only the web through.
+    Udp,
+    Everything,
+}
+
+impl Outage {
+    fn takes(self, packet: &[u8]) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Udp => is_udp(packet),
+            Self::Everything => true,
+        }
+    }
+}
+
+/// Whether this is a UDP packet of either family. Fragments count as well;
+/// extension headers of IPv6, which our hosts do not send, are not looked behind.
+fn is_udp(packet: &[u8]) -> bool {
+    const UDP: u8 = 17;
+    let protocol = match packet.first().map(|byte| byte >> 4) {
+        Some(4) => packet.get(9),
+        Some(6) => packet.get(6),
+        _ => None,
+    };
+    protocol == Some(&UDP)
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Link {
     profile: Profile,
     loss: LossProcess,
-    outage: bool,
+    outage: Outage,
     in_flight: BinaryHeap<Reverse<Flight>>,
     /// When the bottleneck has sent what it was given.
     busy_until: Option<Instant>,
@@ -108,7 +140,7 @@ impl Link {
         Self {
             loss: LossProcess::new(profile.loss),
             profile,
-            outage: false,
+            outage: Outage::default(),
             in_flight: BinaryHeap::new(),
             busy_until: None,
             last_due: None,
@@ -126,15 +158,15 @@ impl Link {
         self.profile = profile;
     }
 
-    /// An outage loses everything that is offered, and nothing that is on its way.
-    pub(super) fn set_outage(&mut self, outage: bool) {
+    /// An outage loses what is offered, and nothing that is on its way.
+    pub(super) fn set_outage(&mut self, outage: Outage) {
         self.outage = outage;
     }
 
     /// A packet comes in.
     pub(super) fn offer(&mut self, now: Instant, packet: Bytes) {
         self.counters.offered.add(&packet);
-        if self.outage {
+        if self.outage.takes(&packet) {
             self.counters.cut.add(&packet);
             return;
         }

@@ -16,7 +16,7 @@ use tun_rs::{AsyncDevice, DeviceBuilder};
 
 use super::host::{Addresses, Host};
 use super::ip::{IpError, ip};
-use super::link::{Counters, Link};
+use super::link::{Counters, Link, Outage};
 use super::profile::Profile;
 
 /// Ethernet's, as nearly everywhere.
@@ -146,12 +146,20 @@ impl Wire {
     /// An outage begins: what is sent this way from now on is lost, and the
     /// hosts do not notice. What is on its way arrives.
     pub fn cut(&self, direction: Direction) {
-        self.way(direction).change(|link| link.set_outage(true));
+        self.way(direction)
+            .change(|link| link.set_outage(Outage::Everything));
+    }
+
+    /// As [`Self::cut`], for UDP only: a firewall that lets but the web through.
+    pub fn cut_udp(&self, direction: Direction) {
+        self.way(direction)
+            .change(|link| link.set_outage(Outage::Udp));
     }
 
     /// The outage is over.
     pub fn mend(&self, direction: Direction) {
-        self.way(direction).change(|link| link.set_outage(false));
+        self.way(direction)
+            .change(|link| link.set_outage(Outage::Nothing));
     }
 
     /// What this direction has carried and dropped so far.

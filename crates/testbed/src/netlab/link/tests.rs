@@ -4,7 +4,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::super::profile::{Jitter, Loss, Order, Profile, Rate, Share};
-use super::{Counters, Link};
+use super::{Counters, Link, Outage};
 
 const SEED: u64 = 7;
 
@@ -303,14 +303,37 @@ fn an_outage_loses_what_is_offered_and_delivers_what_is_on_its_way() {
     link.set(Profile::delayed(ms(50)));
     let start = Instant::now();
     link.offer(start, packet(0, 100));
-    link.set_outage(true);
+    link.set_outage(Outage::Everything);
     link.offer(start + ms(10), packet(1, 100));
     assert_eq!(link.take_due(start + ms(49)), None);
     assert_eq!(link.take_due(start + ms(50)), Some(packet(0, 100)));
-    link.set_outage(false);
+    link.set_outage(Outage::Nothing);
     link.offer(start + ms(60), packet(2, 100));
     assert_eq!(link.take_due(start + ms(110)), Some(packet(2, 100)));
     assert_eq!(link.counters.cut.packets, 1);
+}
+
+#[test]
+fn an_outage_of_udp_lets_the_rest_through() {
+    let packet = |version: u8, protocol_at: usize, protocol: u8| {
+        let mut data = vec![0; 60];
+        data[0] = version << 4;
+        data[protocol_at] = protocol;
+        Bytes::from(data)
+    };
+    let mut link = Link::new(SEED);
+    link.set_outage(Outage::Udp);
+    let now = Instant::now();
+    let tcp = [packet(4, 9, 6), packet(6, 6, 6)];
+    for packet in [packet(4, 9, 17), packet(6, 6, 17), Bytes::new()]
+        .iter()
+        .chain(&tcp)
+    {
+        link.offer(now, packet.clone());
+    }
+    let through: Vec<_> = std::iter::from_fn(|| link.take_due(now)).collect();
+    assert_eq!(through[1..], tcp, "what is no IP passes as well");
+    assert_eq!(link.counters.cut.packets, 2);
 }
 
 #[test]
