@@ -155,6 +155,10 @@ impl Drive {
             return Some(Input::RoomLost("the room's events ended".to_owned()));
         };
         match self.reader.read(event)? {
+            Reading::Input(Input::Caller(sip)) if self.sip.is_some() => {
+                tracing::debug!("the phone side is in the room again");
+                Some(Input::Caller(sip))
+            }
             Reading::Input(Input::Caller(sip)) => {
                 tracing::info!(
                     caller = sip.caller.as_ref().map(tracing::field::display),

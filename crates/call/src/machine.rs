@@ -41,6 +41,12 @@ const REPLY_WAIT: Duration = Duration::from_secs(10);
 /// How long the line may be silent after the call was answered, when the greeting
 /// is late. Who has just dialled hangs up sooner than who is in a conversation.
 const GREETING_WAIT: Duration = Duration::from_secs(3);
+/// The same where the model has begun to speak, or has refused to: its sound comes
+/// faster than it is heard, so a pause is no thinking.
+const STALL_WAIT: Duration = Duration::from_secs(3);
+/// How long one turn of the caller may be. People pause for half a second long
+/// before; a model that hears no end by then has lost it.
+const TURN_WAIT: Duration = Duration::from_secs(120);
 /// Pause before the model is tried again, and how often while the phone rings.
 const MODEL_RETRY_PAUSE: Duration = Duration::from_millis(300);
 const MODEL_ATTEMPTS: u32 = 3;
@@ -185,6 +191,8 @@ pub(crate) struct CallMachine {
     muted: Option<ResponseId>,
     /// Whether something is being heard, or waits to be.
     sounding: bool,
+    /// Whether the model was told to answer after an answer without sound.
+    asked_again: bool,
     /// Sound that came before it could be let out.
     waiting: Duration,
     /// When the sound that has come will have been heard.
@@ -221,6 +229,7 @@ impl CallMachine {
             default_model: default_model.clone(),
             responding: None,
             muted: None,
+            asked_again: false,
             sounding: false,
             waiting: Duration::ZERO,
             heard_by: None,
@@ -484,7 +493,8 @@ impl CallMachine {
             self.active_deadline = None;
             self.on_status(now, CallStatus::Active);
         } else if due(self.reply_deadline) {
-            self.detail = Some("the model did not speak when it was its turn".to_owned());
+            self.detail
+                .get_or_insert_with(|| "the model did not speak when it was its turn".to_owned());
             self.lose_model(now);
         } else if due(self.answer_deadline) {
             if self.model == Model::Ready {

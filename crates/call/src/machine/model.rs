@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use trunkline_domain::CallOutcome;
 use trunkline_realtime::{
-    Command, Event, ItemId, Purpose, ResponseId, ResponseStatus, SessionConfig,
+    Command, Event, ItemId, Purpose, ResponseId, ResponseStatus, SessionConfig, VendorError,
 };
 
 use super::{
     ACTIVE_WAIT, APOLOGY_LIMIT, CallMachine, Effect, MODEL_ATTEMPTS, MODEL_RETRY_PAUSE, Model,
-    Phase, REPLY_WAIT, Retry,
+    Phase, REPLY_WAIT, Retry, STALL_WAIT, TURN_WAIT,
 };
 use crate::chain::chain;
 use crate::playout::{self, Cut};
@@ -63,6 +63,8 @@ impl CallMachine {
             Event::SpeechStarted { .. } => {
                 self.reply_deadline = None;
                 if self.phase == Phase::Talking {
+                    self.reply_deadline = Some(now + TURN_WAIT);
+                    self.asked_again = false;
                     self.muted = self.responding.take();
                     self.heard_by = None;
                     self.sounding = false;
@@ -101,11 +103,10 @@ impl CallMachine {
                 self.detail = Some(error.to_string());
                 self.lose_model(now);
             }
-            // The caller's turn is still owed an answer: the reply deadline sees to it.
             Event::NotStarted {
                 purpose: Purpose::Turn,
-                ..
-            } => {}
+                error,
+            } => self.on_refused_answer(now, &error),
             Event::ResponseStarted { .. }
             | Event::AgentTranscript { .. }
             | Event::CallerTranscript { .. }
@@ -144,6 +145,7 @@ impl CallMachine {
             return;
         }
         self.responding = Some(response);
+        self.asked_again = false;
         self.sounding = true;
         self.waiting += playout::duration(pcm.len());
         self.expect_more(now);
@@ -160,7 +162,7 @@ impl CallMachine {
         let from = self.heard_by.map_or(now, |heard_by| heard_by.max(now));
         let heard_by = from + std::mem::take(&mut self.waiting);
         self.heard_by = Some(heard_by);
-        self.reply_deadline = self.responding.is_some().then_some(heard_by + REPLY_WAIT);
+        self.reply_deadline = self.responding.is_some().then_some(heard_by + STALL_WAIT);
     }
 
     pub(super) fn on_response_done(
@@ -169,24 +171,53 @@ impl CallMachine {
         id: &ResponseId,
         status: ResponseStatus,
     ) {
+        let mut has_sounded = false;
         for slot in [&mut self.muted, &mut self.responding] {
             if slot.as_ref() == Some(id) {
                 *slot = None;
+                has_sounded = true;
             }
         }
         match status {
-            ResponseStatus::Completed | ResponseStatus::Incomplete { .. } => {
+            ResponseStatus::Completed | ResponseStatus::Incomplete { .. } if has_sounded => {
                 self.reply_deadline = None;
-                if self.phase == Phase::Preparing {
-                    // A greeting without sound: answer, and let the caller speak.
-                    self.answer(now);
-                }
+            }
+            ResponseStatus::Completed | ResponseStatus::Incomplete { .. } => {
+                self.on_empty_response(now);
             }
             ResponseStatus::Cancelled => {}
             ResponseStatus::Failed(error) => {
                 self.detail = Some(error.to_string());
                 self.lose_model(now);
             }
+        }
+    }
+
+    /// A response without sound. The caller who waits for one must not wait for ever:
+    /// the model is asked once more, and is lost when that brings nothing either.
+    fn on_empty_response(&mut self, now: Instant) {
+        match self.phase {
+            // A greeting without sound: answer, and let the caller speak.
+            Phase::Preparing => self.answer(now),
+            Phase::Talking if self.reply_deadline.is_some() => {
+                if self.asked_again {
+                    self.detail = Some("the model answered without a sound".to_owned());
+                    self.lose_model(now);
+                } else {
+                    self.asked_again = true;
+                    self.effects.push_back(Effect::ToModel(Command::Respond));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// An answer will not begin. Another one may, by itself; it is not awaited for long.
+    fn on_refused_answer(&mut self, now: Instant, error: &VendorError) {
+        let is_awaited = self.phase == Phase::Talking && self.responding.is_none();
+        if let Some(deadline) = self.reply_deadline.filter(|_| is_awaited) {
+            self.detail = Some(error.to_string());
+            self.reply_deadline = Some(deadline.min(now + STALL_WAIT));
         }
     }
 

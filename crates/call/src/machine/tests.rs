@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use trunkline_callconfig::FallbackReason;
 use trunkline_domain::{TenantFields, TenantId};
-use trunkline_realtime::{CloseReason, ResponseStatus, Usage};
+use trunkline_realtime::{CloseReason, Purpose, ResponseStatus, Trouble, Usage, VendorError};
 
 use super::*;
 
@@ -61,6 +61,15 @@ fn speech_started() -> Event {
 
 fn speech_stopped() -> Event {
     Event::SpeechStopped { at: Duration::ZERO }
+}
+
+fn refusal() -> VendorError {
+    VendorError {
+        trouble: Trouble::Other,
+        code: "no".into(),
+        param: String::new(),
+        message: "not now".into(),
+    }
 }
 
 /// A call, with the names of the effects that each step had.
@@ -364,6 +373,60 @@ fn a_model_that_stalls_in_mid_sentence_is_given_up() {
 }
 
 #[test]
+fn an_answer_without_a_sound_is_asked_for_again_and_then_the_model_is_given_up() {
+    for status in [
+        ResponseStatus::Completed,
+        ResponseStatus::Incomplete {
+            reason: "content_filter".into(),
+        },
+    ] {
+        let mut call = Call::talking();
+        call.model(done("greeting", ResponseStatus::Completed));
+        call.model(speech_started());
+        call.model(speech_stopped());
+        assert_eq!(call.model(done("first", status.clone())), ["Respond"]);
+        let awaited = call.machine.deadline();
+        assert!(awaited.is_some_and(|awaited| awaited <= call.now + REPLY_WAIT));
+        let lost = call.model(done("second", status));
+        assert_eq!(lost, ["drop model", "interrupt", "apology"]);
+    }
+}
+
+#[test]
+fn an_answer_without_a_sound_is_none_where_nobody_waits_for_it() {
+    let mut call = Call::talking();
+    call.model(done("greeting", ResponseStatus::Completed));
+    assert!(
+        call.model(done("other", ResponseStatus::Completed))
+            .is_empty()
+    );
+    assert_eq!(call.machine.deadline(), None);
+}
+
+#[test]
+fn a_refused_answer_is_not_awaited_as_long_as_one_that_may_come() {
+    let mut call = Call::talking();
+    call.model(done("greeting", ResponseStatus::Completed));
+    call.model(speech_started());
+    call.model(speech_stopped());
+    call.model(Event::NotStarted {
+        purpose: Purpose::Turn,
+        error: refusal(),
+    });
+    assert_eq!(call.machine.deadline(), Some(call.now + STALL_WAIT));
+    assert_eq!(call.wait(), ["drop model", "interrupt", "apology"]);
+}
+
+#[test]
+fn a_turn_that_never_ends_is_not_listened_to_for_ever() {
+    let mut call = Call::talking();
+    call.model(done("greeting", ResponseStatus::Completed));
+    call.model(speech_started());
+    assert_eq!(call.machine.deadline(), Some(call.now + TURN_WAIT));
+    assert_eq!(call.wait(), ["drop model", "interrupt", "apology"]);
+}
+
+#[test]
 fn a_long_answer_that_came_at_once_is_no_stall_while_it_is_heard() {
     let mut call = Call::talking();
     let minute = vec![1; 60 * 24_000];
@@ -373,7 +436,7 @@ fn a_long_answer_that_came_at_once_is_no_stall_while_it_is_heard() {
         pcm: minute,
     });
     let deadline = call.machine.deadline().expect("more is awaited");
-    assert!(deadline >= call.now + Duration::from_secs(60) + REPLY_WAIT);
+    assert!(deadline >= call.now + Duration::from_secs(60) + STALL_WAIT);
 }
 
 #[test]
