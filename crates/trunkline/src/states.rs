@@ -42,7 +42,7 @@ pub async fn run(store: Store, replica: String, projects: Handle, stop: Cancella
             Ok(()) => None,
             Err(error) => {
                 tracing::debug!(
-                    error = &error as &dyn std::error::Error,
+                    error = error.one_line(),
                     "the states of the tenants could not be written"
                 );
                 Some(Instant::now() + RETRY_AFTER)

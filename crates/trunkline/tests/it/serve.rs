@@ -68,10 +68,14 @@ async fn with_the_database_away_at_the_start_it_says_so_once_and_waits() {
     let waiting = "waiting for the database; check that it runs and that database.url is right";
     let line = serving.logs(waiting).await;
     assert_eq!(line["level"], "WARN");
+    let cause = line["error"].as_str().unwrap();
+    assert!(cause.contains("refused"), "{cause}");
     assert_eq!(serving.get("/healthz").await.0, 200);
-    let (status, body) = serving.get("/readyz").await;
-    assert_eq!(status, 503);
-    assert!(body.contains("waiting for the database"), "{body}");
+    serving
+        .get_until("/readyz", |status, body| {
+            status == 503 && body.contains("waiting for the database") && body.contains("refused")
+        })
+        .await;
 
     bed.postgres.start_again().await.unwrap();
     serving
@@ -79,6 +83,53 @@ async fn with_the_database_away_at_the_start_it_says_so_once_and_waits() {
         .await;
     serving.logs("the database can be reached").await;
     assert_eq!(serving.lines_with(waiting), 1);
+    serving.terminate().await;
+    assert!(serving.ends().await.0.success());
+}
+
+#[tokio::test]
+async fn with_a_database_that_does_not_exist_it_names_the_cause_until_it_is_made() {
+    let bed = Bed::migrated().await;
+    let (server, _) = bed.url.rsplit_once('/').unwrap();
+    for migrate in ["false", "true"] {
+        let name = format!("later_{migrate}");
+        let mut command = bed.command();
+        command
+            .env("TRUNKLINE_DATABASE__URL", format!("{server}/{name}"))
+            .env("TRUNKLINE_DATABASE__MIGRATE_AT_START", migrate);
+        let mut serving = Serving::start(command).await;
+        let waiting = "waiting for the database; check that it runs and that database.url is right";
+        let line = serving.logs(waiting).await;
+        let cause = format!("database \"{name}\" does not exist (SQLSTATE 3D000)");
+        assert!(
+            line["error"].as_str().unwrap().contains(&cause),
+            "{line} does not say {cause}"
+        );
+        serving
+            .get_until("/readyz", |_, body| body.contains("SQLSTATE 3D000"))
+            .await;
+        serving.terminate().await;
+        assert!(serving.ends().await.0.success());
+    }
+}
+
+#[tokio::test]
+async fn with_a_database_that_never_answers_it_says_so_and_goes_on_trying() {
+    // The backlog takes the connections; nobody ever reads from them.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://u@{}/d", silent.local_addr().unwrap());
+    let mut command = crate::bed::bare();
+    command
+        .env("TRUNKLINE_DATABASE__URL", url)
+        .env("TRUNKLINE_DATABASE__MIGRATE_AT_START", "true")
+        .env("TRUNKLINE_SEALING__KEYS", crate::bed::KEYS)
+        .env("TRUNKLINE_ADMIN__LISTEN", "127.0.0.1:0");
+    let serving = Serving::start(command).await;
+    serving
+        .get_until("/readyz", |_, body| {
+            body.contains("waiting for the database: the database did not answer within 10 s")
+        })
+        .await;
     serving.terminate().await;
     assert!(serving.ends().await.0.success());
 }
