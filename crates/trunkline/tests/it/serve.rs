@@ -58,6 +58,48 @@ async fn what_a_replica_does_is_listed_and_is_gone_when_it_has_ended() {
 }
 
 #[tokio::test]
+async fn two_that_go_by_one_name_are_told_apart_and_the_second_one_says_so() {
+    let bed = Bed::migrated().await;
+    bed.add("acme").await;
+    let start = async || {
+        let mut command = bed.command();
+        command.env("TRUNKLINE_REPLICA__NAME", "same");
+        Serving::start(command).await
+    };
+    let replicas = async |wanted: usize| {
+        let until = std::time::Instant::now() + crate::bed::SOON;
+        loop {
+            let listed = bed.json(&["tenant", "list", "--json"]).await;
+            if listed[0]["replicas"].as_array().unwrap().len() == wanted {
+                return listed;
+            }
+            assert!(std::time::Instant::now() < until, "{listed}");
+        }
+    };
+    let first = start().await;
+    replicas(1).await;
+    let mut second = start().await;
+    let line = second
+        .logs(
+            "another process reported under this name a moment ago; if it still runs, give each a \
+             name of its own (replica.name)",
+        )
+        .await;
+    assert_eq!(
+        (&line["level"], &line["replica"]),
+        (&"WARN".into(), &"same".into())
+    );
+    let both = replicas(2).await;
+    assert_eq!(both[0]["replicas"][0]["replica"], "same");
+    assert_eq!(both[0]["replicas"][1]["replica"], "same");
+    second.terminate().await;
+    second.ends().await;
+    replicas(1).await;
+    first.terminate().await;
+    first.ends().await;
+}
+
+#[tokio::test]
 async fn with_the_database_away_at_the_start_it_says_so_once_and_waits() {
     let mut bed = Bed::migrated().await;
     bed.add("acme").await;
