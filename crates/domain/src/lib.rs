@@ -23,6 +23,6 @@ pub use phone::PhoneNumber;
 pub use secret::same_secret;
 pub use sip::{CallDirection, CallStatus, MAX_ATTRIBUTES, SipParticipant};
 pub use tenant::{
-    DEFAULT_AGENT_NAME, InvalidTenant, Limits, LiveKitProject, LookupSettings, ProviderKind,
-    ProviderSettings, Tenant, TenantFields,
+    DEFAULT_AGENT_NAME, InvalidKey, InvalidTenant, Limits, LiveKitProject, LookupSettings,
+    ProviderKind, ProviderSettings, Tenant, TenantFields, check_key,
 };

@@ -145,6 +145,25 @@ fn an_error_names_the_key_and_where_it_came_from() {
 }
 
 #[test]
+fn a_key_of_the_model_that_fits_into_no_header_is_refused_and_not_repeated() {
+    for key in [
+        "hunter2\nsecond-line",
+        "hunter2 x",
+        "hunter2\u{7}",
+        "hünter2",
+    ] {
+        let error = read("", &[("TRUNKLINE_PROVIDER__API_KEY", key)]).unwrap_err();
+        assert!(
+            error.contains(
+                "provider.api_key (in TRUNKLINE_PROVIDER__API_KEY) must be 1 to 4096 visible ASCII"
+            ),
+            "{error}"
+        );
+        assert!(!error.contains("nter2"), "{error}");
+    }
+}
+
+#[test]
 fn a_misspelt_key_is_an_error_that_lists_the_known_ones() {
     let error = read("[database]\nurll = \"postgres://h/d\"\n", &[]).unwrap_err();
     assert!(
