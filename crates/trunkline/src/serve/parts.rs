@@ -111,7 +111,11 @@ impl Parts {
         tasks.spawn("records", endless(writer.run(background.clone())));
         tasks.spawn(
             "metrics",
-            endless(metrics::upkeep(recorder, background.clone())),
+            endless(metrics::upkeep(
+                recorder,
+                projects.clone(),
+                background.clone(),
+            )),
         );
         let states = states::run(store.clone(), replica, projects, background.clone());
         tasks.spawn("states", endless(states));
