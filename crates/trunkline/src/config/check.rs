@@ -69,7 +69,9 @@ pub(super) fn check(config: &Config, problems: &mut Vec<Problem>) {
     }
     if let Err(error) = config.worker.validate() {
         let key = format!("worker.{}", error.key);
-        problems.push(Problem::new(&key, error.problem));
+        let mut problem = Problem::new(&key, error.problem);
+        problem.against = error.against.map(|other| format!("worker.{other}"));
+        problems.push(problem);
     }
     let base = &config.provider.base_url;
     if !matches!(base.scheme(), "https" | "http" | "wss" | "ws") || !base.has_host() {
