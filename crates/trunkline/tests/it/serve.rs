@@ -18,15 +18,25 @@ async fn it_serves_health_metrics_and_status_and_ends_well_on_sigterm() {
     let status: Value = serde_json::from_str(&serving.get("/status").await.1).unwrap();
     assert_eq!(status["projects"][0]["slug"], "acme");
     assert_eq!(status["projects"][0]["state"], "backing_off");
-    assert!(status["projects"][0]["reason"].is_string(), "{status}");
-    let metrics = serving.get("/metrics").await.1;
-    for name in [
-        "trunkline_build_info{",
-        "trunkline_workers{",
-        "process_resident_memory_bytes",
-    ] {
-        assert!(metrics.contains(name), "{name} is not in\n{metrics}");
-    }
+    let reason = status["projects"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("there is no key for the model"), "{status}");
+    let (status, body) = serving.get("/elsewhere").await;
+    assert_eq!(status, 404);
+    assert!(body.contains("/readyz"), "{body}");
+    serving
+        .get_until("/metrics", |_, metrics| {
+            [
+                "trunkline_build_info{",
+                "trunkline_workers{state=\"backing_off\"} 1",
+                "trunkline_workers{state=\"credentials_refused\"} 0",
+                "trunkline_calls_crashed_total{tenant=\"acme\"} 0",
+                "process_resident_memory_bytes",
+                "# TYPE process_cpu_seconds_total counter",
+            ]
+            .iter()
+            .all(|part| metrics.contains(part))
+        })
+        .await;
 
     serving.terminate().await;
     let (status, log) = serving.ends().await;
