@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{
+    ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+};
 use reqwest::{Client, Response};
 use secrecy::ExposeSecret as _;
 use tokio::time::timeout_at;
@@ -213,6 +215,11 @@ impl Lookup {
                 reason: FallbackReason::Status(status.as_u16()),
                 not_before: retry_after(&response),
             });
+        }
+        // Nothing but plain text was asked for, and the bytes would be read as such.
+        let encoding = response.headers().get(CONTENT_ENCODING);
+        if encoding.is_some_and(|encoding| encoding != "identity") {
+            return Err(FallbackReason::Compressed.into());
         }
         let body = read(response).await?;
         Ok(CallConfigPatch::parse(&body).map_err(FallbackReason::Invalid)?)

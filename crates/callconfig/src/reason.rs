@@ -32,6 +32,9 @@ pub enum FallbackReason {
     /// The answer is longer than what is read.
     #[error("the answer has more than {MAX_CONFIG_BYTES} bytes")]
     TooLarge,
+    /// The answer is encoded in a way that was not asked for.
+    #[error("the answer is compressed, which is not read; it must be plain JSON")]
+    Compressed,
     /// The answer is no configuration.
     #[error("the answer cannot be used: {0}")]
     Invalid(InvalidConfig),
@@ -44,6 +47,21 @@ pub enum FallbackReason {
 }
 
 impl FallbackReason {
+    /// Every label that there is.
+    pub const LABELS: [&str; 11] = [
+        "timeout",
+        "connect",
+        "status_3xx",
+        "status_4xx",
+        "status_5xx",
+        "status_other",
+        "broken",
+        "too_large",
+        "compressed",
+        "invalid",
+        "request",
+    ];
+
     /// For metrics: a handful of values, whatever backends do.
     pub fn as_label(&self) -> &'static str {
         match self {
@@ -55,6 +73,7 @@ impl FallbackReason {
             Self::Status(_) => "status_other",
             Self::Broken { .. } => "broken",
             Self::TooLarge => "too_large",
+            Self::Compressed => "compressed",
             Self::Invalid(_) => "invalid",
             Self::Request { .. } => "request",
         }
@@ -68,6 +87,7 @@ impl FallbackReason {
             | Self::Status(_)
             | Self::Broken { .. }
             | Self::TooLarge
+            | Self::Compressed
             | Self::Invalid(_)
             | Self::Request { .. } => false,
         }
@@ -86,4 +106,32 @@ pub(crate) fn problem(error: reqwest::Error) -> String {
     // Many layers repeat the one below.
     texts.dedup_by(|inner, outer| outer.contains(&**inner));
     texts.join(": ").chars().take(MAX_PROBLEM_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_label_is_listed() {
+        let text = || String::new();
+        let mut labels: Vec<&str> = [
+            FallbackReason::Timeout,
+            FallbackReason::Connect { problem: text() },
+            FallbackReason::Broken { problem: text() },
+            FallbackReason::TooLarge,
+            FallbackReason::Compressed,
+            FallbackReason::Invalid(InvalidConfig::TooLarge { bytes: 1 }),
+            FallbackReason::Request { problem: text() },
+        ]
+        .iter()
+        .map(FallbackReason::as_label)
+        .collect();
+        let statuses = [301, 404, 500, 600];
+        labels.extend(statuses.map(|status| FallbackReason::Status(status).as_label()));
+        labels.sort_unstable();
+        let mut listed = FallbackReason::LABELS;
+        listed.sort_unstable();
+        assert_eq!(labels, listed);
+    }
 }

@@ -5,6 +5,7 @@
 //! taken from the level below (answer over tenant's defaults over built-in).
 
 use serde::{Deserialize, Serialize};
+use serde_json::error::Category;
 use serde_json::{Map, Value};
 
 /// The largest answer that is read, in bytes.
@@ -88,12 +89,7 @@ impl CallConfigPatch {
         }
         let value: Value =
             serde_json::from_slice(json).map_err(|e| InvalidConfig::NotAnObject {
-                problem: format!(
-                    "{:?} error at line {}, column {}",
-                    e.classify(),
-                    e.line(),
-                    e.column()
-                ),
+                problem: syntax_problem(json, &e),
             })?;
         Self::from_value(value)
     }
@@ -229,6 +225,23 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
+/// What is wrong with a text that is not JSON. A text of `serde_json` about syntax
+/// holds nothing of what was read; to be sure, it is only recognised here.
+fn syntax_problem(json: &[u8], error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let what = match error.classify() {
+        Category::Eof => "it breaks off",
+        Category::Syntax if text.starts_with("recursion limit") => "it is nested too deeply",
+        Category::Syntax if text.starts_with("number out of range") => {
+            "a number in it is too large"
+        }
+        Category::Syntax if json.starts_with(&[0x1f, 0x8b]) => "it is compressed (gzip)",
+        Category::Syntax if std::str::from_utf8(json).is_err() => "it is not UTF-8",
+        Category::Syntax | Category::Data | Category::Io => "syntax error",
+    };
+    format!("{what} at line {}, column {}", error.line(), error.column())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -285,7 +298,7 @@ mod tests {
             ),
             (
                 "{",
-                "the configuration is not a JSON object: Eof error at line 1, column 1",
+                "the configuration is not a JSON object: it breaks off at line 1, column 1",
             ),
         ] {
             assert_eq!(
@@ -294,6 +307,29 @@ mod tests {
                     .to_string(),
                 message
             );
+        }
+    }
+
+    #[test]
+    fn what_is_not_json_is_told_apart_without_its_text() {
+        let problem = |json: &[u8]| CallConfigPatch::parse(json).unwrap_err().to_string();
+        let nested = format!(r#"{{"x":{}1{}}}"#, "[".repeat(200), "]".repeat(200));
+        for (json, what) in [
+            (nested.as_bytes(), "it is nested too deeply at line 1"),
+            (
+                br#"{"temperature": 1e999}"#,
+                "a number in it is too large at line 1",
+            ),
+            (
+                b"\x1f\x8b\x08\x00hidden",
+                "it is compressed (gzip) at line 1",
+            ),
+            (b"{\"voice\": \"\xff\"}", "it is not UTF-8 at line 1"),
+            (b"hidden", "syntax error at line 1, column 1"),
+        ] {
+            let problem = problem(json);
+            assert!(problem.contains(what), "{problem}");
+            assert!(!problem.contains("hidden"), "{problem}");
         }
     }
 

@@ -10,6 +10,7 @@ mod ids;
 mod outcome;
 mod phone;
 mod secret;
+mod shorten;
 mod sip;
 mod tenant;
 
@@ -21,8 +22,9 @@ pub use ids::{AgentName, CallId, Deployment, InvalidName, TenantId, TenantSlug, 
 pub use outcome::{CallOutcome, CallRecord, CallTimes, ConfigSource};
 pub use phone::PhoneNumber;
 pub use secret::same_secret;
+pub use shorten::shorten;
 pub use sip::{CallDirection, CallStatus, MAX_ATTRIBUTES, SipParticipant};
 pub use tenant::{
-    DEFAULT_AGENT_NAME, InvalidTenant, Limits, LiveKitProject, LookupSettings, ProviderKind,
-    ProviderSettings, Tenant, TenantFields,
+    DEFAULT_AGENT_NAME, InvalidKey, InvalidTenant, Limits, LiveKitProject, LookupSettings,
+    ProviderKind, ProviderSettings, Tenant, TenantFields, check_key,
 };

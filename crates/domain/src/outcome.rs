@@ -21,7 +21,7 @@ pub enum ConfigSource {
 
 impl ConfigSource {
     /// For metrics, records and logs.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Fresh => "fresh",
             Self::TenantDefault => "tenant_default",

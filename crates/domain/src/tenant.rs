@@ -188,6 +188,24 @@ impl TenantFields {
     }
 }
 
+/// A text that is no key. It is not repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be 1 to {MAX_SECRET_BYTES} visible ASCII characters without blanks")]
+pub struct InvalidKey;
+
+/// Checks a key, secret or token: it must fit into a header of HTTP.
+///
+/// # Errors
+/// When it is empty, too long, or holds what is not visible ASCII.
+pub fn check_key(text: &str) -> Result<(), InvalidKey> {
+    let visible = text.bytes().all(|b| b.is_ascii_graphic());
+    if visible && (1..=MAX_SECRET_BYTES).contains(&text.len()) {
+        Ok(())
+    } else {
+        Err(InvalidKey)
+    }
+}
+
 /// A tenant that cannot be run, with everything that is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .problems.join("; "))]
@@ -323,11 +341,8 @@ impl Check {
     }
 
     fn key(&mut self, field: &str, text: &str) {
-        let printable = text.bytes().all(|b| b.is_ascii_graphic());
-        if text.is_empty() || text.len() > MAX_SECRET_BYTES || !printable {
-            self.problems.push(format!(
-                "{field} must be 1 to {MAX_SECRET_BYTES} visible ASCII characters without blanks"
-            ));
+        if let Err(problem) = check_key(text) {
+            self.problems.push(format!("{field} {problem}"));
         }
     }
 

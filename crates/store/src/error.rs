@@ -99,8 +99,8 @@ impl StoreError {
         }
     }
 
-    /// The message with its cause, on one line.
-    pub(crate) fn one_line(&self) -> String {
+    /// The message with its cause, on one line. Holds no secret.
+    pub fn one_line(&self) -> String {
         match std::error::Error::source(self) {
             Some(source) => format!("{self}: {source}"),
             None => self.to_string(),

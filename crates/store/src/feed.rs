@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use crate::backoff;
 use crate::error::{DatabaseError, StoreError};
 use crate::keyring::Keyring;
-use crate::lease::probe;
+use crate::lease::{CONNECT_LIMIT, probe, within};
 use crate::tenants::{TenantRow, read_all};
 
 /// What `tenants_notify` in `migrations/` sends on.
@@ -33,9 +33,6 @@ const CHANNEL: &str = "trunkline_tenants";
 /// Further notices of the same moment are taken together. A person does not feel
 /// it, and an import of a thousand rows, one by one, is read a few times only.
 const DEBOUNCE: Duration = Duration::from_millis(5);
-
-/// From the first packet to listening.
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// How far a reconcile may be early or late, as a part of its interval.
 const JITTER: f64 = 0.2;
@@ -270,16 +267,6 @@ impl Listening {
     async fn read(&mut self, keyring: &Keyring) -> Result<Vec<TenantRow>, StoreError> {
         let connection = self.listener.acquire().await?;
         read_all(connection, keyring).await
-    }
-}
-
-async fn within<T, E: Into<StoreError>>(
-    limit: Duration,
-    work: impl Future<Output = Result<T, E>>,
-) -> Result<T, StoreError> {
-    match tokio::time::timeout(limit, work).await {
-        Ok(result) => result.map_err(Into::into),
-        Err(_) => Err(StoreError::TimedOut { limit }),
     }
 }
 

@@ -16,6 +16,10 @@ use crate::error::{DatabaseError, StoreError};
 /// has waited for one already.
 const PROBE_LIMIT: Duration = Duration::from_secs(2);
 
+/// From the first packet to the end of the handshake, for connections outside
+/// the pool. A server that takes longer takes TCP and does not answer.
+pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
 pub(crate) struct Lease {
     /// Until it is returned or closed.
     connection: Option<PoolConnection<Postgres>>,
@@ -69,8 +73,15 @@ pub(crate) async fn probe(options: &PgConnectOptions, limit: Duration) -> Result
         let connection = PgConnection::connect_with(options).await?;
         connection.close().await
     };
-    match tokio::time::timeout(limit, attempt).await {
-        Ok(result) => Ok(result?),
+    within(limit, attempt).await
+}
+
+pub(crate) async fn within<T, E: Into<StoreError>>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, StoreError> {
+    match tokio::time::timeout(limit, work).await {
+        Ok(result) => result.map_err(Into::into),
         Err(_) => Err(StoreError::TimedOut { limit }),
     }
 }

@@ -32,6 +32,6 @@ pub use keyring::{Keyring, KeyringError};
 pub use options::{Options, OptionsError};
 pub use schema::{MigrateError, SchemaError};
 pub use seal::OpenError;
-pub use states::{StateReport, TenantState};
+pub use states::{Reporter, StateReport, TenantState};
 pub use store::Store;
 pub use tenants::{AddError, ChangeError, Enablement, NewTenant, RowProblem, TenantRow, Unopened};

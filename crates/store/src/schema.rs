@@ -10,10 +10,12 @@ use sqlx::migrate::Migrator;
 use sqlx::{Connection as _, PgConnection};
 
 use crate::error::{DatabaseError, StoreError};
+use crate::lease::{CONNECT_LIMIT, within};
 use crate::store::Store;
 
 /// A migration may rewrite a large table, and waits for another replica that is
-/// migrating.
+/// migrating. Connecting has a limit of its own: a server that does not answer is
+/// no long migration.
 const MIGRATE_LIMIT: Duration = Duration::from_secs(15 * 60);
 
 fn migrator() -> Migrator {
@@ -110,9 +112,9 @@ impl Store {
     /// On a connection of its own, which ends with it: the lock under which
     /// migrations run belongs to the session, and outlives a failure.
     async fn run_migrations(&self) -> Result<(), MigrateError> {
-        let mut connection = PgConnection::connect_with(&self.pool.connect_options())
-            .await
-            .map_err(StoreError::from)?;
+        let options = self.pool.connect_options();
+        let connect = PgConnection::connect_with(&options);
+        let mut connection = within(CONNECT_LIMIT, connect).await?;
         migrator().run_direct(None, &mut connection, false).await?;
         connection.close().await.map_err(StoreError::from)?;
         Ok(())

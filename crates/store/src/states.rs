@@ -16,6 +16,60 @@ use crate::store::Store;
 /// replica repeats all its reports well within this time.
 const FORGET_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How recent a word is of a process that runs: one that runs repeats its reports
+/// every 30 s.
+const RECENT: Duration = Duration::from_secs(45);
+
+/// Between a name and an instance in the column `replica`. A version that knows
+/// nothing of instances shows both, and takes back the states of its bare name only.
+const INSTANCE_MARK: char = '#';
+
+/// How many characters an instance has.
+const INSTANCE_CHARS: usize = 8;
+
+/// Who reports: a process, by its name for people and by what tells it from
+/// another process that was given the same name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reporter {
+    /// For people.
+    pub name: String,
+    /// Drawn by the process as it starts; `None` of a version that draws none.
+    pub instance: Option<String>,
+}
+
+impl Reporter {
+    /// A process of this name that has just started.
+    pub fn starting(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            instance: Some(format!("{:08x}", rand::random::<u32>())),
+        }
+    }
+
+    fn key(&self) -> String {
+        match &self.instance {
+            Some(instance) => format!("{}{INSTANCE_MARK}{instance}", self.name),
+            None => self.name.clone(),
+        }
+    }
+
+    fn of_key(key: &str) -> Self {
+        let is_instance = |text: &str| {
+            text.len() == INSTANCE_CHARS && text.bytes().all(|b| b.is_ascii_hexdigit())
+        };
+        match key.rsplit_once(INSTANCE_MARK) {
+            Some((name, instance)) if is_instance(instance) => Self {
+                name: name.to_owned(),
+                instance: Some(instance.to_owned()),
+            },
+            _ => Self {
+                name: key.to_owned(),
+                instance: None,
+            },
+        }
+    }
+}
+
 /// What this replica does with a tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateReport {
@@ -37,7 +91,7 @@ pub struct TenantState {
     /// Whose state.
     pub tenant_id: Uuid,
     /// Who said it.
-    pub replica: String,
+    pub replica: Reporter,
     /// For instance `registered`.
     pub state: String,
     /// Why, where the state has a reason.
@@ -51,15 +105,19 @@ pub struct TenantState {
 }
 
 impl Store {
-    /// Writes one report over an earlier one of the same replica and tenant.
+    /// Writes one report over an earlier one of the same process and tenant.
     ///
     /// # Errors
     /// When the database is away or refuses.
-    pub async fn report_state(&self, replica: &str, report: StateReport) -> Result<(), StoreError> {
+    pub async fn report_state(
+        &self,
+        replica: &Reporter,
+        report: StateReport,
+    ) -> Result<(), StoreError> {
         self.report_states(replica, vec![report]).await
     }
 
-    /// Writes reports over earlier ones of the same replica and tenants, and
+    /// Writes reports over earlier ones of the same process and tenants, and
     /// forgets those of replicas that have long been gone. One tenant may be
     /// there once only.
     ///
@@ -67,27 +125,57 @@ impl Store {
     /// When the database is away or refuses.
     pub async fn report_states(
         &self,
-        replica: &str,
+        replica: &Reporter,
         reports: Vec<StateReport>,
     ) -> Result<(), StoreError> {
         let mut columns = Columns::default();
         reports.into_iter().for_each(|report| columns.push(report));
-        self.with(async |connection: &mut PgConnection| columns.write(connection, replica).await)
-            .await
+        self.with(async |connection: &mut PgConnection| {
+            columns.write(connection, &replica.key()).await
+        })
+        .await
     }
 
-    /// Takes back what this replica said, as it stops.
+    /// Takes back what this process said, as it stops. What another process of
+    /// the same name said stays.
     ///
     /// # Errors
     /// When the database is away or refuses.
-    pub async fn retract_states(&self, replica: &str) -> Result<(), StoreError> {
+    pub async fn retract_states(&self, replica: &Reporter) -> Result<(), StoreError> {
+        let key = replica.key();
         self.with(async |connection: &mut PgConnection| {
-            sqlx::query!("DELETE FROM tenant_states WHERE replica = $1", replica)
+            sqlx::query!("DELETE FROM tenant_states WHERE replica = $1", key)
                 .execute(connection)
                 .await?;
             Ok(())
         })
         .await
+    }
+
+    /// Other processes of the same name that have reported within 45 s. A process
+    /// that died without a word is among them until then.
+    ///
+    /// # Errors
+    /// When the database is away or refuses.
+    pub async fn namesakes(&self, replica: &Reporter) -> Result<Vec<Reporter>, StoreError> {
+        let recent = PgInterval::try_from(RECENT).map_err(sqlx::Error::Encode)?;
+        let keys: Vec<String> = self
+            .with(async |connection: &mut PgConnection| {
+                Ok::<_, StoreError>(
+                    sqlx::query_scalar!(
+                        "SELECT DISTINCT replica FROM tenant_states \
+                         WHERE reported_at > now() - $1::interval",
+                        recent
+                    )
+                    .fetch_all(connection)
+                    .await?,
+                )
+            })
+            .await?;
+        let others = keys.iter().map(|key| Reporter::of_key(key));
+        Ok(others
+            .filter(|other| other.name == replica.name && other != replica)
+            .collect())
     }
 
     /// What all replicas said of the tenants that there are, by tenant and replica.
@@ -96,8 +184,7 @@ impl Store {
     /// When the database is away or refuses.
     pub async fn states(&self) -> Result<Vec<TenantState>, StoreError> {
         self.with(async |connection: &mut PgConnection| {
-            Ok(sqlx::query_as!(
-                TenantState,
+            let rows = sqlx::query!(
                 r#"
                 SELECT s.tenant_id, s.replica, s.state, s.reason, s.version, s.since, s.reported_at
                 FROM tenant_states s JOIN tenants t ON t.id = s.tenant_id
@@ -105,7 +192,19 @@ impl Store {
                 "#,
             )
             .fetch_all(connection)
-            .await?)
+            .await?;
+            Ok(rows
+                .into_iter()
+                .map(|row| TenantState {
+                    tenant_id: row.tenant_id,
+                    replica: Reporter::of_key(&row.replica),
+                    state: row.state,
+                    reason: row.reason,
+                    version: row.version,
+                    since: row.since,
+                    reported_at: row.reported_at,
+                })
+                .collect())
         })
         .await
     }
@@ -131,7 +230,7 @@ impl Columns {
         self.sinces.push(report.since);
     }
 
-    async fn write(&self, connection: &mut PgConnection, replica: &str) -> Result<(), StoreError> {
+    async fn write(&self, connection: &mut PgConnection, key: &str) -> Result<(), StoreError> {
         sqlx::query!(
             r#"
             INSERT INTO tenant_states (tenant_id, replica, state, reason, version, since)
@@ -145,7 +244,7 @@ impl Columns {
                 since = excluded.since,
                 reported_at = now()
             "#,
-            replica,
+            key,
             &self.tenant_ids,
             &self.states,
             &self.reasons as &[Option<String>],
@@ -162,5 +261,26 @@ impl Columns {
         .execute(connection)
         .await?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_as_it_was_written_whatever_the_name() {
+        for name in ["web-1", "", "a#b", "a#0123abcd", "#"] {
+            let starting = Reporter::starting(name);
+            assert_eq!(Reporter::of_key(&starting.key()), starting);
+        }
+        let bare = Reporter::of_key("of-an-earlier-version#1");
+        assert_eq!(bare.name, "of-an-earlier-version#1");
+        assert_eq!(bare.instance, None);
+    }
+
+    #[test]
+    fn two_processes_of_one_name_are_not_the_same() {
+        assert_ne!(Reporter::starting("a").key(), Reporter::starting("a").key());
     }
 }

@@ -43,6 +43,10 @@ pub trait Launcher: Send + 'static {
 
     /// A worker's whole run. A panic in it is contained.
     fn launch(&self, launch: Launch) -> BoxFuture<'static, WorkerExit>;
+
+    /// What a tenant lacks for its calls to go well, for people. They are taken
+    /// all the same.
+    fn shortfall(&self, tenant: &Tenant) -> Option<String>;
 }
 
 /// Makes the workers of `trunkline-worker`.
@@ -72,5 +76,9 @@ impl Launcher for WorkerLauncher {
         )
         .run(launch.orders)
         .boxed()
+    }
+
+    fn shortfall(&self, tenant: &Tenant) -> Option<String> {
+        self.runner.shortfall(tenant)
     }
 }

@@ -15,15 +15,19 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use trunkline_domain::{Tenant, TenantId, TenantVersion};
+use trunkline_domain::{Tenant, TenantId, TenantVersion, shorten};
 use trunkline_store::TenantRow;
+
+/// The longest slug that a row can run with has 63 characters.
+const MAX_SLUG_CHARS: usize = 64;
 
 /// What a row asks for.
 #[derive(Debug, Clone)]
 pub struct Desired {
     /// Whose row.
     pub id: TenantId,
-    /// Name for people, as it stands in the row.
+    /// Name for people, as it stands in the row. One that is longer than a slug can
+    /// be is cut: it is logged and shown.
     pub slug: String,
     /// The row's version.
     pub version: TenantVersion,
@@ -49,7 +53,7 @@ impl From<&TenantRow> for Desired {
     fn from(row: &TenantRow) -> Self {
         Self {
             id: row.id,
-            slug: row.slug.clone(),
+            slug: shorten(&row.slug, MAX_SLUG_CHARS).into_owned(),
             version: row.version,
             wish: match &row.tenant {
                 // A row that is switched off may be wrong: it harms nobody.

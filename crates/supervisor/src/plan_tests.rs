@@ -36,6 +36,32 @@ fn invalid() -> Wish {
     }
 }
 
+#[test]
+fn a_slug_that_is_longer_than_any_can_be_is_cut_before_it_is_logged() {
+    let mut fields = TenantFields::new(
+        TenantId(Uuid::nil()),
+        &"x".repeat(100_000),
+        "ws://127.0.0.1:1",
+        "key",
+        "secret".into(),
+    );
+    fields.version = TenantVersion(2);
+    let row = TenantRow {
+        id: fields.id,
+        slug: fields.slug.clone(),
+        version: fields.version,
+        enabled: true,
+        updated_at: chrono::DateTime::UNIX_EPOCH,
+        tenant: Tenant::try_from(fields)
+            .map(Arc::new)
+            .map_err(trunkline_store::RowProblem::from),
+    };
+    let plan = plan(&[Desired::from(&row)], &Running::new());
+    let shown = plan.to_string();
+    assert!(shown.ends_with("x…@2"), "{shown}");
+    assert!(shown.chars().count() < 100, "{shown}");
+}
+
 /// What runs after a plan was carried out, with every successor still waiting.
 fn carry_out(running: &mut Running, plan: &Plan, registration: Registration) {
     for step in &plan.steps {

@@ -185,6 +185,14 @@ impl Project {
         serving.into_iter().flatten().chain(&self.leaving)
     }
 
+    /// The tenant whose calls are taken.
+    pub(crate) fn serving(&self) -> Option<Arc<Tenant>> {
+        match &self.mode {
+            Mode::Serving { current, .. } => Some(current.tenant()),
+            Mode::Parked { .. } | Mode::Disabled | Mode::Removed => None,
+        }
+    }
+
     pub(crate) fn observed(&self) -> Observed {
         Observed {
             slug: self.slug.clone(),
@@ -241,6 +249,7 @@ impl Project {
             restarts: self.restarts,
             active_calls: self.desk.active(),
             successor,
+            shortfall: None,
         }
     }
 }

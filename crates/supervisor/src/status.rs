@@ -103,11 +103,13 @@ pub struct ProjectStatus {
     pub active_calls: u32,
     /// The worker with changed credentials, until it is registered.
     pub successor: Option<SuccessorStatus>,
+    /// What is missing for its calls to go well. They are taken all the same.
+    pub shortfall: Option<String>,
 }
 
 impl ProjectStatus {
     /// What a person should know: what is wrong with the project, or with the
-    /// worker that is to take over.
+    /// worker that is to take over, and what its calls lack.
     pub fn reason(&self) -> Option<String> {
         let own = self.state.reason().map(str::to_owned);
         let next = self
@@ -120,10 +122,9 @@ impl ProjectStatus {
                 ),
                 None => format!("version {} is registering", next.version),
             });
-        match (own, next) {
-            (Some(own), Some(next)) => Some(format!("{own}; {next}")),
-            (own, next) => own.or(next),
-        }
+        let parts = [own, next, self.shortfall.clone()];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        (!parts.is_empty()).then(|| parts.join("; "))
     }
 }
 
@@ -336,6 +337,7 @@ mod tests {
             restarts: 0,
             active_calls: 1,
             successor,
+            shortfall: None,
         }
     }
 
@@ -359,6 +361,18 @@ mod tests {
             (&json["state"], &json["attempt"]),
             (&"connecting".into(), &2.into())
         );
+    }
+
+    #[test]
+    fn what_calls_lack_is_told_beside_everything_else() {
+        let mut status = status(ProjectState::Disabled, None);
+        assert_eq!(status.reason(), None);
+        status.shortfall = Some("no model key".into());
+        assert_eq!(status.reason().unwrap(), "no model key");
+        status.state = ProjectState::Parked {
+            reason: "wrong".into(),
+        };
+        assert_eq!(status.reason().unwrap(), "wrong; no model key");
     }
 
     #[test]

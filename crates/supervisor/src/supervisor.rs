@@ -429,7 +429,10 @@ impl<L: Launcher> House<L> {
 
     fn publish(&self, id: TenantId) {
         if let Some(project) = self.projects.get(&id) {
-            self.board.post(project.status(id), &project.desk);
+            let mut status = project.status(id);
+            let tenant = project.serving();
+            status.shortfall = tenant.and_then(|tenant| self.launcher.shortfall(&tenant));
+            self.board.post(status, &project.desk);
         }
     }
 

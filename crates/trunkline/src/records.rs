@@ -131,7 +131,7 @@ impl<S: RecordSink> RecordWriter<S> {
                         lost(1);
                         tracing::error!(
                             call = %record.id,
-                            error = &error as &dyn std::error::Error,
+                            error = error.one_line(),
                             "a call's record is lost: the database refuses it"
                         );
                         return Written::Yes;
@@ -140,7 +140,7 @@ impl<S: RecordSink> RecordWriter<S> {
                 Err(error) => {
                     if attempt == 0 {
                         tracing::warn!(
-                            error = &error as &dyn std::error::Error,
+                            error = error.one_line(),
                             "records of calls wait for the database"
                         );
                     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
-use trunkline_store::{StateReport, Store};
+use trunkline_store::{Reporter, StateReport, Store};
 use trunkline_supervisor::{Handle, ProjectStatus};
 
 /// How often everything is repeated, so that a reader can tell a replica that is
@@ -20,7 +20,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 const RETRACT_LIMIT: Duration = Duration::from_secs(2);
 
 /// Reports until told to stop, then takes the reports back.
-pub async fn run(store: Store, replica: String, projects: Handle, stop: CancellationToken) {
+pub async fn run(store: Store, name: String, projects: Handle, stop: CancellationToken) {
+    let replica = Reporter::starting(&name);
+    let mut first = true;
     let mut changes = projects.changes();
     let mut repeat = tokio::time::interval_at(Instant::now() + REPORT_INTERVAL, REPORT_INTERVAL);
     repeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -38,11 +40,15 @@ pub async fn run(store: Store, replica: String, projects: Handle, stop: Cancella
             () = stop.cancelled() => break,
             result = store.report_states(&replica, reports) => result,
         };
+        if first && result.is_ok() {
+            first = false;
+            tell_of_namesakes(&store, &replica).await;
+        }
         retry_at = match result {
             Ok(()) => None,
             Err(error) => {
                 tracing::debug!(
-                    error = &error as &dyn std::error::Error,
+                    error = error.one_line(),
                     "the states of the tenants could not be written"
                 );
                 Some(Instant::now() + RETRY_AFTER)
@@ -52,6 +58,24 @@ pub async fn run(store: Store, replica: String, projects: Handle, stop: Cancella
     let retracted = tokio::time::timeout(RETRACT_LIMIT, store.retract_states(&replica)).await;
     if !matches!(retracted, Ok(Ok(()))) {
         tracing::debug!("the states of the tenants stay in the database until they are stale");
+    }
+}
+
+/// Says so when another process goes by this name: in states and records the two
+/// cannot be told apart by people.
+async fn tell_of_namesakes(store: &Store, replica: &Reporter) {
+    match store.namesakes(replica).await {
+        Ok(others) if others.is_empty() => {}
+        Ok(others) => tracing::warn!(
+            replica = replica.name,
+            others = others.len(),
+            "another process reported under this name a moment ago; if it still runs, give each \
+             a name of its own (replica.name)"
+        ),
+        Err(error) => tracing::debug!(
+            error = error.one_line(),
+            "whether the name is taken could not be read"
+        ),
     }
 }
 

@@ -5,6 +5,10 @@ use trunkline_store::{Keyring, KeyringError, OptionsError, Store};
 
 use crate::config::{Config, ConfigError, Problem};
 
+/// What follows when the process has no key for the model.
+pub const NO_MODEL_KEY: &str = "provider.api_key is not set: tenants without a key of their own \
+                                have no model, and their callers hear the apology";
+
 /// The database cannot be opened as configured. Nothing was connected yet.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {

@@ -46,6 +46,12 @@ pub trait CallRunner: Send + Sync + 'static {
     /// Takes the record of a call that is over, a crashed one included. Called
     /// once for each call. Must not block.
     fn finished(&self, record: CallRecord);
+
+    /// What a tenant lacks for its calls to go well, for people. They are run all
+    /// the same.
+    fn shortfall(&self, _tenant: &Tenant) -> Option<String> {
+        None
+    }
 }
 
 /// The calls of one tenant. Cheap to clone.

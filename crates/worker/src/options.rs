@@ -68,12 +68,14 @@ impl Default for Options {
 
 /// Options that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{key} {problem}")]
+#[error("{key} {problem}{}", .against.map(|key| format!(" {key}")).unwrap_or_default())]
 pub struct InvalidOptions {
     /// The key, without the section.
     pub key: &'static str,
     /// What it must be.
     pub problem: &'static str,
+    /// The key that it is measured against, which the problem ends with.
+    pub against: Option<&'static str>,
 }
 
 impl Options {
@@ -82,7 +84,20 @@ impl Options {
     /// # Errors
     /// Names the first key that is wrong.
     pub fn validate(&self) -> Result<(), InvalidOptions> {
-        let wrong = |key, problem| Err(InvalidOptions { key, problem });
+        let wrong = |key, problem| {
+            Err(InvalidOptions {
+                key,
+                problem,
+                against: None,
+            })
+        };
+        let against = |key, problem, other| {
+            Err(InvalidOptions {
+                key,
+                problem,
+                against: Some(other),
+            })
+        };
         for (key, value) in [
             ("connect_timeout_ms", self.connect_timeout_ms),
             ("register_timeout_ms", self.register_timeout_ms),
@@ -97,13 +112,21 @@ impl Options {
             }
         }
         if self.silence_limit_ms <= self.ping_interval_ms {
-            return wrong("silence_limit_ms", "must be longer than ping_interval_ms");
+            return against(
+                "silence_limit_ms",
+                "must be longer than",
+                "ping_interval_ms",
+            );
         }
         if self.retry_cap_ms < self.retry_first_ms {
-            return wrong("retry_cap_ms", "must not be less than retry_first_ms");
+            return against("retry_cap_ms", "must not be less than", "retry_first_ms");
         }
         if self.refused_cap_ms < self.refused_first_ms {
-            return wrong("refused_cap_ms", "must not be less than refused_first_ms");
+            return against(
+                "refused_cap_ms",
+                "must not be less than",
+                "refused_first_ms",
+            );
         }
         if self.concurrent_connects == 0 {
             return wrong("concurrent_connects", "must be 1 or more");

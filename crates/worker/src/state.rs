@@ -50,6 +50,16 @@ pub enum WorkerState {
 }
 
 impl WorkerState {
+    /// The names of all states that the gauge `trunkline_workers{state}` counts.
+    pub const COUNTED: [&str; 6] = [
+        "starting",
+        "connecting",
+        "registered",
+        "backing_off",
+        "credentials_refused",
+        "draining",
+    ];
+
     /// For metrics, records and logs.
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -113,6 +123,7 @@ impl Drop for StateCell {
 
 fn count(state: &WorkerState, by: f64) {
     if *state != WorkerState::Ended {
+        debug_assert!(WorkerState::COUNTED.contains(&state.as_str()));
         gauge!("trunkline_workers", "state" => state.as_str()).increment(by);
     }
 }

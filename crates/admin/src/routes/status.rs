@@ -97,6 +97,7 @@ mod tests {
             restarts: 2,
             active_calls: 1,
             successor: None,
+            shortfall: None,
         });
         assert_eq!(
             serde_json::to_value(project).unwrap(),

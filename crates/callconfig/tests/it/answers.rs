@@ -58,11 +58,11 @@ async fn an_answer_that_is_no_configuration_takes_the_default() {
     for (body, reason) in [
         (
             "",
-            "the configuration is not a JSON object: Eof error at line 1, column 0",
+            "the configuration is not a JSON object: it breaks off at line 1, column 0",
         ),
         (
             "<html>",
-            "the configuration is not a JSON object: Syntax error at line 1, column 1",
+            "the configuration is not a JSON object: syntax error at line 1, column 1",
         ),
         (
             "[]",

@@ -99,6 +99,18 @@ async fn what_does_not_pass_is_not_asked_again() {
 }
 
 #[tokio::test]
+async fn a_compressed_answer_is_named_as_such() {
+    let gzip = status(200)
+        .insert_header("content-encoding", "gzip")
+        .set_body_bytes([0x1f, 0x8b, 0x08]);
+    let (resolved, asked) = against(vec![gzip, good()]).await;
+    fell_back(&resolved, "compressed");
+    assert_eq!(asked, 1);
+    let (resolved, _) = against(vec![good().insert_header("content-encoding", "identity")]).await;
+    fresh(&resolved);
+}
+
+#[tokio::test]
 async fn a_redirect_is_not_followed_with_the_token() {
     let elsewhere = MockServer::start().await;
     Mock::given(any())

@@ -1,8 +1,11 @@
 //! Migrations.
 
-use trunkline_store::{MigrateError, SchemaError, StoreError};
+use std::time::Duration;
 
-use crate::bed::{Bed, Beside};
+use tokio::net::TcpListener;
+use trunkline_store::{Keyring, MigrateError, SchemaError, StoreError};
+
+use crate::bed::{Bed, Beside, LIMIT, open};
 
 #[tokio::test]
 async fn migrating_twice_changes_nothing_and_keeps_the_rows() {
@@ -94,6 +97,24 @@ async fn a_failed_migration_is_undone_and_named() {
     assert_eq!(applied, 1);
     bed.execute("DROP TABLE calls").await;
     bed.store.migrate().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_takes_the_connection_and_never_answers_is_given_up() {
+    // The backlog takes the connection; nobody ever reads from it.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("postgres://u@{}/d", silent.local_addr().unwrap());
+    let store = open(&url, &Keyring::generate_key().unwrap(), |_| {});
+    let error = tokio::time::timeout(LIMIT, store.migrate())
+        .await
+        .expect("connecting is bounded by itself")
+        .unwrap_err();
+    let limit = Duration::from_secs(10);
+    assert!(
+        matches!(&error, MigrateError::Store(StoreError::TimedOut { limit: l }) if *l == limit),
+        "{error}"
+    );
+    assert_eq!(error.to_string(), "the database did not answer within 10 s");
 }
 
 #[tokio::test]

@@ -12,7 +12,8 @@ use crate::wiring;
 pub(super) enum Command {
     /// Print the configuration as it holds, with the origin of each value. Secrets are not shown
     Show,
-    /// Check everything that `serve` needs, without starting it. Errors name the key and its origin
+    /// Check everything that `serve` needs, without starting it and without trying the database.
+    /// Errors name the key and its origin
     Check,
 }
 
@@ -22,6 +23,9 @@ impl Command {
             Self::Show => report::result(&loaded.show())?,
             Self::Check => {
                 wiring::open_store(&loaded.config)?;
+                if loaded.config.provider.api_key.is_none() {
+                    report::note(&format!("warning: {}", wiring::NO_MODEL_KEY));
+                }
                 report::result("the configuration is fine\n")?;
             }
         }

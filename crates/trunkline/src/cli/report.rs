@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use trunkline_domain::shorten;
+
 /// An error with its causes, on standard error, one to a line.
 pub(super) fn error(error: &anyhow::Error) {
     let mut stderr = std::io::stderr().lock();
@@ -48,11 +50,29 @@ fn printable(text: &str, kept: Option<char>) -> String {
     shown
 }
 
+/// The widest cell of a column that others stand behind, in characters: every row
+/// is as wide. A replica's name has 128 at most.
+const MAX_CELL_CHARS: usize = 128;
+
+/// The longest cell at a line's end: a dozen problems of a row.
+const MAX_LAST_CELL_CHARS: usize = 1_000;
+
 /// Columns, each as wide as its widest cell; the last one ends where it ends.
+/// What is too long is cut: a row of the database can hold anything.
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let last = head.len().saturating_sub(1);
+    let cell = |(column, text): (usize, &String)| {
+        let limit = match column {
+            column if column == last => MAX_LAST_CELL_CHARS,
+            _ => MAX_CELL_CHARS,
+        };
+        // What is cut away need not be made printable first.
+        let shown = printable(&shorten(text, limit), None);
+        shorten(&shown, limit).into_owned()
+    };
     let rows: Vec<Vec<String>> = rows
         .iter()
-        .map(|row| row.iter().map(|cell| printable(cell, None)).collect())
+        .map(|row| row.iter().enumerate().map(cell).collect())
         .collect();
     let mut widths: Vec<usize> = head.iter().map(|cell| cell.chars().count()).collect();
     for row in &rows {
@@ -83,6 +103,19 @@ mod tests {
         let rows = vec![vec!["a\n\u{1b}[31m".to_owned()]];
         assert_eq!(table(&["TENANT"], &rows), "TENANT\na\\n\\u{1b}[31m\n");
         assert_eq!(printable("é\t\n", Some('\n')), "é\\t\n");
+    }
+
+    #[test]
+    fn a_row_of_any_length_leaves_a_table_that_can_be_read() {
+        let long = "x".repeat(100_000);
+        let rows = vec![
+            vec![long.clone(), "parked".to_owned(), long],
+            vec!["acme".to_owned(), "registered".to_owned(), String::new()],
+        ];
+        let text = table(&["TENANT", "STATE", "REASON"], &rows);
+        assert!(text.len() < 2_000, "{} bytes", text.len());
+        assert!(text.contains("x…  parked      x"), "{text}");
+        assert!(text.contains("x…\nacme "), "{text}");
     }
 
     #[test]

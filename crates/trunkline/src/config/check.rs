@@ -1,6 +1,8 @@
 //! What types alone do not say: bounds, and texts that must parse.
 
+use secrecy::ExposeSecret;
 use tracing_subscriber::EnvFilter;
+use trunkline_domain::check_key;
 use trunkline_store::Keyring;
 
 use super::{Config, Problem};
@@ -67,7 +69,9 @@ pub(super) fn check(config: &Config, problems: &mut Vec<Problem>) {
     }
     if let Err(error) = config.worker.validate() {
         let key = format!("worker.{}", error.key);
-        problems.push(Problem::new(&key, error.problem));
+        let mut problem = Problem::new(&key, error.problem);
+        problem.against = error.against.map(|other| format!("worker.{other}"));
+        problems.push(problem);
     }
     let base = &config.provider.base_url;
     if !matches!(base.scheme(), "https" | "http" | "wss" | "ws") || !base.has_host() {
@@ -81,6 +85,11 @@ pub(super) fn check(config: &Config, problems: &mut Vec<Problem>) {
             "provider.base_url",
             "must not hold a user name or password; the key belongs in provider.api_key",
         ));
+    }
+    if let Some(key) = &config.provider.api_key
+        && let Err(error) = check_key(key.expose_secret())
+    {
+        problems.push(Problem::new("provider.api_key", error.to_string()));
     }
     if let Err(error) = EnvFilter::try_new(&config.log.filter) {
         problems.push(Problem::new(

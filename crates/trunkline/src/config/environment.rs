@@ -1,7 +1,11 @@
 //! `TRUNKLINE_SECTION__KEY` variables, and the two plain ones.
 
+use std::ffi::OsString;
+
 use figment::value::{Dict, Map, Value};
 use figment::{Metadata, Profile, Provider};
+
+use super::{ConfigError, Problem};
 
 /// What the variables of ours begin with.
 const PREFIX: &str = "TRUNKLINE_";
@@ -31,6 +35,45 @@ pub(super) fn variable(key: &str) -> String {
     format!("{PREFIX}{}", key.replace('.', SEPARATOR).to_uppercase())
 }
 
+/// The process's variables that are text. One that is not, and is none of ours,
+/// is passed over.
+///
+/// # Errors
+/// When one of ours is not text.
+pub(super) fn texts(
+    vars: impl Iterator<Item = (OsString, OsString)>,
+) -> Result<Vec<(String, String)>, ConfigError> {
+    let mut texts = Vec::new();
+    let mut problems = Vec::new();
+    for (name, value) in vars {
+        let Ok(name) = name.into_string() else {
+            continue;
+        };
+        match value.into_string() {
+            Ok(value) => texts.push((name, value)),
+            Err(_) => problems.extend(key_of(&name).map(|key| Problem {
+                origin: Some(name),
+                ..Problem::new(&key, "is not valid UTF-8")
+            })),
+        }
+    }
+    if problems.is_empty() {
+        Ok(texts)
+    } else {
+        Err(ConfigError { problems })
+    }
+}
+
+/// The key that a variable sets; `None` for one that is not a setting.
+fn key_of(name: &str) -> Option<String> {
+    if let Some((_, key)) = COURTESY.iter().find(|(n, _)| *n == name) {
+        return Some((*key).to_owned());
+    }
+    let rest = name.strip_prefix(PREFIX)?;
+    let is_setting = !NOT_SETTINGS.contains(&name) && !is_service_link(rest);
+    is_setting.then(|| rest.to_lowercase().replace(SEPARATOR, "."))
+}
+
 /// The variables of a process, as figment reads them.
 #[derive(Debug, Clone)]
 pub(super) struct Variables {
@@ -45,13 +88,12 @@ impl Variables {
     pub(super) fn ours(vars: &[(String, String)], defaults: &Value) -> Self {
         let mut values = Dict::new();
         for (name, text) in vars {
-            let Some(rest) = name.strip_prefix(PREFIX) else {
-                continue;
-            };
-            if NOT_SETTINGS.contains(&name.as_str()) || is_service_link(rest) {
+            if !name.starts_with(PREFIX) {
                 continue;
             }
-            let key = rest.to_lowercase().replace(SEPARATOR, ".");
+            let Some(key) = key_of(name) else {
+                continue;
+            };
             let default = defaults.find_ref(&key);
             // Compose files and shells hand over what is not set as empty.
             if text.is_empty() && matches!(default, Some(Value::Empty(..))) {

@@ -16,6 +16,8 @@ pub struct Problem {
     pub text: String,
     /// The file or variable that it came from.
     pub origin: Option<String>,
+    /// Another key that it is measured against, which the text ends with.
+    pub against: Option<String>,
 }
 
 impl Problem {
@@ -24,6 +26,7 @@ impl Problem {
             key: key.to_owned(),
             text: text.into(),
             origin: None,
+            against: None,
         }
     }
 
@@ -75,6 +78,7 @@ impl Problem {
             key: path.join("."),
             text,
             origin,
+            against: None,
         }
     }
 }

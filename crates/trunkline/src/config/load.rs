@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use figment::providers::{Format, Serialized, Toml};
-use figment::value::Value;
+use figment::value::{Dict, Value};
 use figment::{Figment, Metadata, Profile};
 
-use super::environment::Variables;
+use super::environment::{self, Variables};
 use super::{Config, ConfigError, Problem, check, secret};
 
 /// A configuration, and where its values came from.
@@ -23,11 +23,7 @@ impl Loaded {
     /// # Errors
     /// Everything that is wrong with the configuration, by key.
     pub fn read(file: Option<&Path>) -> Result<Self, ConfigError> {
-        // A variable that is not Unicode is none of ours.
-        let vars: Vec<(String, String)> = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
-        Self::from_sources(file, &vars)
+        Self::from_sources(file, &environment::texts(std::env::vars_os())?)
     }
 
     /// As [`Loaded::read`], with the environment as an argument.
@@ -39,6 +35,7 @@ impl Loaded {
         vars: &[(String, String)],
     ) -> Result<Self, ConfigError> {
         let defaults = Value::serialize(Config::default()).map_err(ConfigError::of_figment)?;
+        let mut problems = Vec::new();
         let mut figment =
             Figment::from(Serialized::defaults(Config::default())).merge(Variables::courtesy(vars));
         if let Some(path) = file {
@@ -48,19 +45,29 @@ impl Loaded {
                     problems: vec![Problem::new("", text)],
                 });
             }
-            figment = figment.merge(Toml::file_exact(path));
+            let file = Figment::from(Toml::file_exact(path));
+            find_misplaced(&file, &defaults, &mut problems);
+            figment = figment.merge(file);
         }
-        let figment = figment.merge(Variables::ours(vars, &defaults));
+        let ours = Variables::ours(vars, &defaults);
+        find_misplaced(&Figment::from(ours.clone()), &defaults, &mut problems);
+        let figment = figment.merge(ours);
+        if !problems.is_empty() {
+            return Err(ConfigError { problems });
+        }
 
         let mut config: Config = figment.extract().map_err(ConfigError::of_figment)?;
-        let mut problems = Vec::new();
         secret::read_files(&mut config, &mut problems);
         check::check(&config, &mut problems);
         for problem in &mut problems {
-            problem.origin = figment.find_metadata(&problem.key).and_then(|m| {
-                let path: Vec<String> = problem.key.split('.').map(str::to_owned).collect();
-                origin(m, &path)
-            });
+            // A secret can be in a file of its own.
+            problem.origin = origin_in(&figment, &problem.key)
+                .or_else(|| origin_in(&figment, &format!("{}_file", problem.key)));
+            if let Some(other) = problem.against.take() {
+                let origin = origin_in(&figment, &other);
+                let origin = origin.map(|origin| format!(" (in {origin})"));
+                problem.text = format!("{} {other}{}", problem.text, origin.unwrap_or_default());
+            }
         }
         if problems.is_empty() {
             Ok(Self { config, figment })
@@ -71,12 +78,33 @@ impl Loaded {
 
     /// The file or variable that a key's value came from, or `default`.
     pub(super) fn origin_of(&self, key: &str) -> String {
-        let path: Vec<String> = key.split('.').map(str::to_owned).collect();
-        self.figment
-            .find_metadata(key)
-            .and_then(|m| origin(m, &path))
-            .unwrap_or_else(|| "default".to_owned())
+        origin_in(&self.figment, key).unwrap_or_else(|| "default".to_owned())
     }
+}
+
+/// Values that stand where a section belongs. They would hide the section's
+/// defaults, and the error would blame a key that is missing then.
+fn find_misplaced(source: &Figment, defaults: &Value, problems: &mut Vec<Problem>) {
+    // What cannot be read at all is told when everything is read.
+    let given: Dict = source.extract().unwrap_or_default();
+    for (key, value) in &given {
+        let is_section = matches!(defaults.find_ref(key), Some(Value::Dict(..)));
+        if is_section && !matches!(value, Value::Dict(..)) {
+            let mut problem = Problem::new(
+                key,
+                format!(
+                    "is a section and cannot have a value itself; set one of its keys, {key}.…"
+                ),
+            );
+            problem.origin = origin_in(source, key);
+            problems.push(problem);
+        }
+    }
+}
+
+fn origin_in(figment: &Figment, key: &str) -> Option<String> {
+    let path: Vec<String> = key.split('.').map(str::to_owned).collect();
+    origin(figment.find_metadata(key)?, &path)
 }
 
 /// The file or variable behind a value; `None` for a default.

@@ -133,6 +133,31 @@ fn an_error_names_the_key_and_where_it_came_from() {
             "admin.listen (in FILE) ",
         ),
         (
+            "database = 5\n",
+            Some(("TRUNKLINE_DATABASE__URL", "postgres://h/d")),
+            "database (in FILE) is a section and cannot have a value itself",
+        ),
+        (
+            "",
+            Some(("TRUNKLINE_DATABASE", "postgres://h/d")),
+            "database (in TRUNKLINE_DATABASE) is a section and cannot have a value itself",
+        ),
+        (
+            "[worker]\nsilence_limit_ms = 4000\n",
+            None,
+            "worker.silence_limit_ms (in FILE) must be longer than worker.ping_interval_ms",
+        ),
+        (
+            "",
+            Some(("TRUNKLINE_WORKER__PING_INTERVAL_MS", "20000")),
+            "worker.silence_limit_ms must be longer than worker.ping_interval_ms (in TRUNKLINE_WORKER__PING_INTERVAL_MS)",
+        ),
+        (
+            "[worker]\nretry_cap_ms = 1\n",
+            Some(("TRUNKLINE_WORKER__RETRY_FIRST_MS", "2")),
+            "worker.retry_cap_ms (in FILE) must not be less than worker.retry_first_ms (in TRUNKLINE_WORKER__RETRY_FIRST_MS)",
+        ),
+        (
             "[provider]\nbase_url = \"https://me:pw@example.com\"\n",
             None,
             "provider.base_url (in FILE) must not hold a user name or password",
@@ -141,6 +166,25 @@ fn an_error_names_the_key_and_where_it_came_from() {
         let env: Vec<_> = env.into_iter().collect();
         let error = read(toml, &env).unwrap_err();
         assert!(error.contains(message), "{error}\ndoes not say\n{message}");
+    }
+}
+
+#[test]
+fn a_key_of_the_model_that_fits_into_no_header_is_refused_and_not_repeated() {
+    for key in [
+        "hunter2\nsecond-line",
+        "hunter2 x",
+        "hunter2\u{7}",
+        "hünter2",
+    ] {
+        let error = read("", &[("TRUNKLINE_PROVIDER__API_KEY", key)]).unwrap_err();
+        assert!(
+            error.contains(
+                "provider.api_key (in TRUNKLINE_PROVIDER__API_KEY) must be 1 to 4096 visible ASCII"
+            ),
+            "{error}"
+        );
+        assert!(!error.contains("nter2"), "{error}");
     }
 }
 
@@ -156,6 +200,25 @@ fn a_misspelt_key_is_an_error_that_lists_the_known_ones() {
         error.contains("database_url (in TRUNKLINE_DATABASE_URL) is not a known key"),
         "{error}"
     );
+}
+
+#[test]
+fn a_variable_of_ours_that_is_no_text_is_not_taken_for_one_that_is_not_set() {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt;
+
+    let broken = |name: &str| (OsString::from(name), OsString::from_vec(vec![b'x', 0xff]));
+    let error = environment::texts([broken("TRUNKLINE_DATABASE__URL")].into_iter()).unwrap_err();
+    assert_eq!(
+        error.problems[0].to_string(),
+        "database.url (in TRUNKLINE_DATABASE__URL) is not valid UTF-8"
+    );
+    let others = [
+        broken("PS1"),
+        broken("TRUNKLINE_CONFIG"),
+        broken("TRUNKLINE_PORT"),
+    ];
+    assert_eq!(environment::texts(others.into_iter()).unwrap(), []);
 }
 
 #[test]
@@ -227,6 +290,7 @@ fn neither_an_error_nor_show_nor_debug_holds_a_secret() {
         "[sealing]\nkeys = 'hunter2'\n",
         "[sealing]\nkeys = { hunter2 = 'hunter2' }\n",
         "[provider]\nbase_url = 'https://u:hunter2@h/d'\n",
+        "database = 'postgres://u:hunter2@h/d'\n",
     ] {
         let error = read(toml, &[]).unwrap_err();
         assert!(!error.contains("hunter2"), "{toml}\n{error}");

@@ -71,12 +71,12 @@ pub(super) async fn wait(
             }
             Err(error) => error,
         };
-        let Some(cause) = error.transient() else {
+        let Some(cause) = error.transient().map(StoreError::one_line) else {
             return Err(error);
         };
         if attempt == 0 {
             tracing::warn!(
-                error = cause as &dyn std::error::Error,
+                error = cause,
                 "waiting for the database; check that it runs and that database.url is right"
             );
         }

@@ -79,6 +79,7 @@ impl Parts {
                 default_provider(config),
                 stop.cut.clone(),
             )),
+            model_key: config.provider.api_key.clone(),
             records: queue,
         };
         let context = WorkerContext::new(config.worker.clone(), Connector::new()?);
@@ -110,7 +111,11 @@ impl Parts {
         tasks.spawn("records", endless(writer.run(background.clone())));
         tasks.spawn(
             "metrics",
-            endless(metrics::upkeep(recorder, background.clone())),
+            endless(metrics::upkeep(
+                recorder,
+                projects.clone(),
+                background.clone(),
+            )),
         );
         let states = states::run(store.clone(), replica, projects, background.clone());
         tasks.spawn("states", endless(states));
@@ -148,9 +153,7 @@ async fn endless(part: impl Future<Output = ()>) -> Result<(), ServeError> {
 fn default_provider(config: &Config) -> DefaultProvider {
     let api_key = config.provider.api_key.clone();
     if api_key.is_none() {
-        tracing::warn!(
-            "provider.api_key is not set: tenants without a key of their own have no model"
-        );
+        tracing::warn!("{}", wiring::NO_MODEL_KEY);
     }
     DefaultProvider {
         base_url: config.provider.base_url.clone(),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 use trunkline_call::{Assignment, JobReporter, Services};
 use trunkline_domain::{CallRecord, Tenant};
@@ -13,6 +14,8 @@ use crate::records::RecordQueue;
 
 pub(super) struct Runner {
     pub(super) services: Arc<Services>,
+    /// Of tenants that have none of their own.
+    pub(super) model_key: Option<SecretString>,
     pub(super) records: RecordQueue,
 }
 
@@ -30,5 +33,14 @@ impl CallRunner for Runner {
 
     fn finished(&self, record: CallRecord) {
         self.records.push(record);
+    }
+
+    fn shortfall(&self, tenant: &Tenant) -> Option<String> {
+        let lacks = tenant.provider.api_key.is_none() && self.model_key.is_none();
+        lacks.then(|| {
+            "there is no key for the model, so callers hear the apology; set provider_api_key of \
+             the row, or provider.api_key of the process"
+                .to_owned()
+        })
     }
 }

@@ -1,12 +1,14 @@
 //! Metrics of the process, in Prometheus' form.
 
+use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
+use trunkline_supervisor::{Handle, ProjectState};
 
-use super::process;
+use super::{catalogue, process};
 
 /// How often histograms are folded and the process's own figures read. Prometheus
 /// scrapes every 15 s or more.
@@ -61,19 +63,15 @@ fn describe() {
         "commit" => option_env!("TRUNKLINE_COMMIT").unwrap_or("unknown"),
     )
     .set(1.0);
-    metrics::describe_gauge!(
-        "trunkline_records_waiting",
-        "Records of calls that are not yet in the database."
-    );
-    metrics::describe_counter!(
-        "trunkline_records_lost_total",
-        "Records of calls that will never be in the database."
-    );
+    catalogue::describe();
+    catalogue::register();
     process::describe();
 }
 
-/// Keeps the recorder small and the process's figures fresh, until told to stop.
-pub async fn upkeep(handle: PrometheusHandle, stop: CancellationToken) {
+/// Keeps the recorder small and the process's figures fresh, and gives each tenant
+/// that takes calls its series, until told to stop.
+pub async fn upkeep(handle: PrometheusHandle, projects: Handle, stop: CancellationToken) {
+    let mut known = HashSet::new();
     let mut tick = tokio::time::interval(UPKEEP_INTERVAL);
     loop {
         tokio::select! {
@@ -81,6 +79,13 @@ pub async fn upkeep(handle: PrometheusHandle, stop: CancellationToken) {
             _ = tick.tick() => {
                 handle.run_upkeep();
                 process::measure();
+                for project in projects.projects() {
+                    // The slug of a row that cannot be run can be anything.
+                    let takes_calls = matches!(project.state, ProjectState::Worker(_));
+                    if takes_calls && known.insert(project.slug.clone()) {
+                        catalogue::register_tenant(&project.slug);
+                    }
+                }
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Logs and metrics of the process.
 
+mod catalogue;
 pub mod logs;
 pub mod metrics;
 pub mod process;

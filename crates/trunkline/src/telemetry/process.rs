@@ -9,9 +9,9 @@ const TICKS_PER_SECOND: f64 = 100.0;
 
 pub(super) fn describe() {
     metrics::describe_gauge!("process_resident_memory_bytes", "Memory in RAM.");
-    metrics::describe_gauge!(
+    metrics::describe_counter!(
         "process_cpu_seconds_total",
-        "Processor time, user and system."
+        "Processor time, user and system, in whole seconds."
     );
     metrics::describe_gauge!("process_threads", "Threads.");
     metrics::describe_gauge!("process_open_fds", "Open file descriptors.");
@@ -32,7 +32,8 @@ pub(super) fn measure() {
         .as_deref()
         .and_then(cpu_seconds)
     {
-        metrics::gauge!("process_cpu_seconds_total").set(seconds);
+        // The crate `metrics` counts in whole numbers.
+        metrics::counter!("process_cpu_seconds_total").absolute(seconds as u64);
     }
     if let Ok(entries) = fs::read_dir("/proc/self/fd") {
         metrics::gauge!("process_open_fds").set(entries.count() as f64);

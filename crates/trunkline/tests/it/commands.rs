@@ -32,7 +32,17 @@ async fn a_generated_key_is_one_that_the_configuration_takes() {
         .env("TRUNKLINE_DATABASE__URL", "postgres://localhost/trunkline")
         .env("TRUNKLINE_SEALING__KEYS", key.trim());
     let output = check.output().await.unwrap();
-    assert!(output.status.success(), "{}", text(&output.stderr));
+    let said = text(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("warning: provider.api_key is not set"),
+        "{said}"
+    );
+
+    check.env("TRUNKLINE_PROVIDER__API_KEY", "sk-x");
+    let output = check.output().await.unwrap();
+    assert!(output.status.success());
+    assert_eq!(text(&output.stderr), "");
 }
 
 #[tokio::test]

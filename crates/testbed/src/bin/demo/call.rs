@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
-use trunkline_testbed::caller::{Caller, SAMPLE_RATE, Timeline};
+use trunkline_testbed::caller::{Caller, Ending, SAMPLE_RATE, Timeline};
 use trunkline_testbed::model::SessionRecord;
 use trunkline_testbed::voice::{self, Heard};
 
-use crate::LIMIT;
 use crate::stage::{Stage, sounding};
 use crate::story::{millis, say};
+use crate::{LIMIT, QUESTION};
 
 /// How often the database is asked for a record that is on its way.
 const POLL: Duration = Duration::from_millis(20);
@@ -66,18 +66,26 @@ impl Call {
         if let Some(session) = session_of(stage, slug, &timeline) {
             steps.extend(steps_of_model(&session, &timeline));
         }
+        let answer = format!("You said: {QUESTION}");
         for (index, heard) in sentences.iter().enumerate() {
-            let what = if index == 0 { "greeting" } else { "answer" };
+            let (what, whole) = match index {
+                0 => ("greeting", stage.expected(slug, number)),
+                _ => ("answer", answer.as_str()),
+            };
             if let Some(at) = at(heard.at) {
                 steps.push((at, format!("caller hears the {what} begin")));
             }
             if let Some(until) = at(heard.until) {
-                let end = if heard.complete {
-                    "to its end"
-                } else {
-                    "and it breaks off"
-                };
-                steps.push((until, format!("… {end}: “{}”", heard.text)));
+                let how = how_far(
+                    heard,
+                    whole,
+                    Cut {
+                        interrupted: index == 0 && interrupted.is_some(),
+                        last: index + 1 == sentences.len(),
+                        ended: timeline.ended.as_ref().map(|ended| &ended.how),
+                    },
+                );
+                steps.push((until, format!("… {how}: “{}”", heard.text)));
             }
         }
         if let Some(at) = interrupted {
@@ -142,13 +150,40 @@ impl Call {
     }
 }
 
+/// What can have ended a sentence before its end.
+struct Cut<'a> {
+    /// The caller broke into it.
+    interrupted: bool,
+    /// Nothing was heard after it.
+    last: bool,
+    /// How the call ended.
+    ended: Option<&'a Ending>,
+}
+
+/// How far a sentence was heard. Only words that were heard whole are known, so
+/// this is when the last of them was over, and not yet when the voice fell silent.
+fn how_far(heard: &Heard, whole: &str, cut: Cut<'_>) -> &'static str {
+    if heard.complete || heard.text == whole {
+        return "to its end";
+    }
+    if whole.ends_with(last_word(&heard.text)) && voice::is_sentence(&heard.text, whole) {
+        return "to its end, with words lost on the way";
+    }
+    match cut.ended {
+        _ if cut.interrupted => "the last whole word before the caller's own words stop it",
+        Some(Ending::HungUp) if cut.last => "the last whole word before the caller hangs up",
+        _ => "the last whole word before it breaks off",
+    }
+}
+
+fn last_word(text: &str) -> &str {
+    text.rsplit(' ').next().unwrap_or_default()
+}
+
 fn steps_of(timeline: &Timeline) -> Vec<(Instant, String)> {
     let named = [
         (Some(timeline.rang), "ringing"),
-        (
-            timeline.agent_joined,
-            "dispatched: the agent is in the room",
-        ),
+        (timeline.agent_joined, "the caller sees the agent join"),
         (timeline.answered, "answered"),
         (timeline.active, "active: both sides hear each other"),
     ];
@@ -157,7 +192,11 @@ fn steps_of(timeline: &Timeline) -> Vec<(Instant, String)> {
         .filter_map(|(at, what)| Some((at?, what.to_owned())))
         .collect();
     if let Some(ended) = &timeline.ended {
-        steps.push((ended.at, format!("the call is over ({:?})", ended.how)));
+        let how = match &ended.how {
+            Ending::HungUp => "the caller hangs up".to_owned(),
+            other => format!("the call is over ({other:?})"),
+        };
+        steps.push((ended.at, how));
     }
     steps
 }

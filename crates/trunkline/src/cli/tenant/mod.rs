@@ -9,6 +9,7 @@ mod view;
 
 use std::process::ExitCode;
 
+use change::Consent;
 use clap::{Args, Subcommand};
 
 use crate::config::Config;
@@ -32,7 +33,15 @@ pub(super) enum Command {
     /// Take no more calls for a tenant. Its row stays, and calls under way go on
     Disable(Slug),
     /// Remove a tenant with its secrets. Calls under way go on, and the records of its calls stay
-    Remove(Slug),
+    ///
+    /// At a terminal it asks first.
+    Remove {
+        #[command(flatten)]
+        tenant: Slug,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -57,7 +66,10 @@ impl Command {
             Self::Show { tenant, output } => show::run(&store, &tenant.slug, &output).await,
             Self::Enable(tenant) => change::enable(&store, &tenant.slug).await,
             Self::Disable(tenant) => change::disable(&store, &tenant.slug).await,
-            Self::Remove(tenant) => change::remove(&store, &tenant.slug).await,
+            Self::Remove { tenant, yes } => {
+                let consent = if yes { Consent::Given } else { Consent::Asked };
+                change::remove(&store, &tenant.slug, consent).await
+            }
         };
         store.close().await;
         outcome.map(|()| ExitCode::SUCCESS)

@@ -30,6 +30,8 @@ pub(super) struct TenantView {
 #[derive(Debug, Serialize)]
 pub(super) struct ReplicaView {
     pub(super) replica: String,
+    /// Tells processes of one name apart.
+    pub(super) instance: Option<String>,
     pub(super) state: String,
     pub(super) reason: Option<String>,
     pub(super) version: Option<i64>,
@@ -47,7 +49,8 @@ impl TenantView {
                 age < STALE_AFTER
             })
             .map(|state| ReplicaView {
-                replica: state.replica.clone(),
+                replica: state.replica.name.clone(),
+                instance: state.replica.instance.clone(),
                 state: state.state.clone(),
                 reason: state.reason.clone(),
                 version: state.version,
@@ -93,7 +96,7 @@ mod tests {
     use std::sync::Arc;
 
     use trunkline_domain::{InvalidTenant, Tenant, TenantFields, TenantVersion};
-    use trunkline_store::RowProblem;
+    use trunkline_store::{Reporter, RowProblem};
 
     use super::*;
 
@@ -118,7 +121,7 @@ mod tests {
     fn said(replica: &str, state: &str, age: Duration) -> TenantState {
         TenantState {
             tenant_id: ID.0,
-            replica: replica.to_owned(),
+            replica: Reporter::starting(replica),
             state: state.to_owned(),
             reason: (state != "registered").then(|| "why".to_owned()),
             version: Some(3),
