@@ -122,6 +122,11 @@ impl JitterBuffer {
         }
     }
 
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn len(&self) -> usize {
+        self.packets.len()
+    }
+
     /// A packet of the stream came. `seq` and `timestamp` are as on the wire.
     pub(crate) fn insert(
         &mut self,

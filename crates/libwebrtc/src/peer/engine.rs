@@ -5,7 +5,8 @@
 //! gets those) and an engine that is beyond help (reported).
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
+    net::SocketAddr,
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
@@ -47,6 +48,16 @@ const MAX_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Most candidates of the peer at a time. Each is checked from each of our addresses.
 const MAX_REMOTE_CANDIDATES: usize = 64;
+
+/// Candidates that the peer may name in the life of a connection, restarts included, and addresses
+/// beside them that it may send checks from. str0m forgets none of either, and answers each; a
+/// connection that needs more of them is made anew.
+const MAX_CANDIDATES_EVER: usize = 2_048;
+const MAX_UNTOLD_ADDRESSES: usize = 64;
+
+/// Sources whose packets are taken in the life of a connection. str0m remembers some 100 bytes of
+/// each; a room in which somebody speaks up every ten seconds has so many in a day and a half.
+const MAX_SOURCES_EVER: usize = 16_384;
 
 /// The header extensions understood, by URI.
 const EXTENSIONS: [(&str, Extension); 3] = [
@@ -240,12 +251,16 @@ pub(super) struct Engine {
     dtls_active: bool,
     is_controlling: bool,
     remote_candidates: Vec<Candidate>,
+    candidates_ever: usize,
+    /// Where the peer has sent checks from without ever telling.
+    untold: Vec<SocketAddr>,
     /// Our TCP connections. A peer takes each for one beginning of ICE only.
     local_tcp: Vec<Candidate>,
     /// The section that an SSRC came in.
     mids: HashMap<u32, Mid>,
+    sources_ever: HashSet<u32>,
     /// Sections in which lost packets are asked for again.
-    asking: Vec<Mid>,
+    asking: HashSet<Mid>,
     is_far_away: bool,
     sent: Vec<SentPackets>,
     traffic: Traffic,
@@ -256,6 +271,25 @@ pub(super) struct Engine {
 impl Engine {
     pub(super) fn new(now: Instant, setup: &Setup<'_>) -> Result<Self, RtcError> {
         let identity = identity()?;
+        Self::with_crypto(now, setup, Arc::clone(&identity.provider), identity)
+    }
+
+    /// A transport over other cryptography than the process'.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn over(
+        now: Instant,
+        setup: &Setup<'_>,
+        crypto: Arc<CryptoProvider>,
+    ) -> Result<Self, RtcError> {
+        Self::with_crypto(now, setup, crypto, identity()?)
+    }
+
+    fn with_crypto(
+        now: Instant,
+        setup: &Setup<'_>,
+        crypto: Arc<CryptoProvider>,
+        identity: &Identity,
+    ) -> Result<Self, RtcError> {
         let mut extensions = ExtensionMap::empty();
         for (id, uri) in setup.extensions {
             if let Some((_, extension)) = EXTENSIONS.iter().find(|(known, _)| known == uri) {
@@ -263,7 +297,7 @@ impl Engine {
             }
         }
         let mut config = Rtc::builder()
-            .set_crypto_provider(Arc::clone(&identity.provider))
+            .set_crypto_provider(crypto)
             .set_dtls_cert(identity.certificate.clone())
             .set_local_ice_credentials(str0m_credentials(setup.local))
             .set_rtp_mode(true)
@@ -302,9 +336,12 @@ impl Engine {
             dtls_active: setup.dtls_active,
             is_controlling: setup.controlling,
             remote_candidates: Vec::new(),
+            candidates_ever: 0,
+            untold: Vec::new(),
             local_tcp: Vec::new(),
             mids: HashMap::new(),
-            asking: Vec::new(),
+            sources_ever: HashSet::new(),
+            asking: HashSet::new(),
             is_far_away: false,
             sent: Vec::new(),
             traffic: Traffic::default(),
@@ -364,10 +401,15 @@ impl Engine {
     /// Adds a candidate of the peer; lines that cannot be used are ignored.
     pub(super) fn add_remote_candidate(&mut self, line: &str) {
         match Candidate::from_sdp_string(line) {
-            Ok(_) if self.remote_candidates.len() >= MAX_REMOTE_CANDIDATES => {
+            Ok(_)
+                if self.remote_candidates.len() >= MAX_REMOTE_CANDIDATES
+                    || self.candidates_ever >= MAX_CANDIDATES_EVER =>
+            {
                 log::warn!("the peer has too many candidates");
             }
+            Ok(candidate) if self.remote_candidates.contains(&candidate) => {}
             Ok(candidate) => {
+                self.candidates_ever += 1;
                 self.remote_candidates.push(candidate.clone());
                 self.rtc.add_remote_candidate(candidate);
             }
@@ -416,6 +458,13 @@ impl Engine {
         })
     }
 
+    /// Whether a channel has a stream already. str0m panics where another is to have it.
+    pub(super) fn is_stream_taken(&mut self, stream_id: i32) -> bool {
+        let api = self.rtc.direct_api();
+        let holder = |id| api.channel_id_by_sctp_stream_id(id);
+        u16::try_from(stream_id).ok().and_then(holder).is_some()
+    }
+
     pub(super) fn close_channel(&mut self, id: ChannelId) {
         self.rtc.direct_api().close_data_channel(id);
     }
@@ -451,21 +500,25 @@ impl Engine {
     /// carries the section's mid. Asks for what was lost, if that was agreed on and pays.
     pub(super) fn receive_audio(&mut self, mid: &str, ssrcs: &[u32], asks_again: bool) {
         let mid = self.declare_audio(mid);
-        self.asking.retain(|asking| *asking != mid);
-        if asks_again {
-            self.asking.push(mid);
-        }
+        let has_changed = if asks_again {
+            self.asking.insert(mid)
+        } else {
+            self.asking.remove(&mid)
+        };
+        let pays = asks_again && !self.is_far_away;
         for ssrc in ssrcs {
-            self.rtc
-                .direct_api()
-                .expect_stream_rx((*ssrc).into(), None, mid, None);
+            let mut api = self.rtc.direct_api();
+            let stream = api.expect_stream_rx((*ssrc).into(), None, mid, None);
+            stream.suppress_nack(!pays);
             self.mids.insert(*ssrc, mid);
         }
-        self.ask_where_it_pays();
+        if has_changed {
+            self.ask_where_it_pays(|section| section == mid);
+        }
     }
 
-    fn ask_where_it_pays(&mut self) {
-        for (ssrc, mid) in &self.mids {
+    fn ask_where_it_pays(&mut self, is_meant: impl Fn(Mid) -> bool) {
+        for (ssrc, mid) in self.mids.iter().filter(|(_, mid)| is_meant(**mid)) {
             let pays = self.asking.contains(mid) && !self.is_far_away;
             if let Some(stream) = self.rtc.direct_api().stream_rx(&Ssrc::from(*ssrc)) {
                 stream.suppress_nack(!pays);
@@ -548,9 +601,11 @@ impl Engine {
         if let Some(mid) = self.mids.get(&ssrc) {
             return Some(*mid);
         }
-        let mid = self.rtc.direct_api().stream_rx(&Ssrc::from(ssrc))?.mid();
-        self.mids.insert(ssrc, mid);
-        self.ask_where_it_pays();
+        // Not kept: a peer may change its source with every packet.
+        let mut api = self.rtc.direct_api();
+        let stream = api.stream_rx(&Ssrc::from(ssrc))?;
+        let mid = stream.mid();
+        stream.suppress_nack(!self.asking.contains(&mid) || self.is_far_away);
         Some(mid)
     }
 
@@ -602,7 +657,7 @@ impl Engine {
             return false;
         };
         let input = Input::Receive(now, datagram);
-        if !self.rtc.accepts(&input) {
+        if !self.rtc.accepts(&input) || !self.may_be_new(source, bytes) {
             return false;
         }
         self.traffic.packets_received += 1;
@@ -611,6 +666,22 @@ impl Engine {
             log::debug!("a datagram from {source} was refused: {error}");
         }
         true
+    }
+
+    /// Notes where the peer sends checks from. Answers whether they are to be looked at.
+    fn may_be_new(&mut self, source: SocketAddr, bytes: &[u8]) -> bool {
+        let is_known = |told: &Candidate| told.addr() == source;
+        if !is_check(bytes)
+            || self.untold.contains(&source)
+            || self.remote_candidates.iter().any(is_known)
+        {
+            return true;
+        }
+        let has_room = self.untold.len() < MAX_UNTOLD_ADDRESSES;
+        if has_room {
+            self.untold.push(source);
+        }
+        has_room
     }
 
     /// Moves time forward; after every change, or nothing begins.
@@ -657,6 +728,7 @@ impl Engine {
             };
             if let Some(output) = translate(event) {
                 self.heed_distance(&output);
+                self.heed_source(&output)?;
                 return Ok(output);
             }
         }
@@ -675,8 +747,18 @@ impl Engine {
             .is_some_and(|round_trip| round_trip > MAX_ROUND_TRIP_TO_ASK);
         if is_far_away != self.is_far_away {
             self.is_far_away = is_far_away;
-            self.ask_where_it_pays();
+            self.ask_where_it_pays(|_| true);
         }
+    }
+
+    fn heed_source(&mut self, output: &EngineOutput) -> Result<(), RtcError> {
+        if let EngineOutput::Rtp(packet) = output
+            && self.sources_ever.insert(packet.ssrc)
+            && self.sources_ever.len() > MAX_SOURCES_EVER
+        {
+            return Err(RtcError::internal("the peer has too many sources"));
+        }
+        Ok(())
     }
 
     /// Says goodbye: BYE and close_notify come out of the next polls. To be called again with
@@ -703,6 +785,11 @@ pub(super) struct RtpOut {
     pub(super) timestamp: u32,
     /// Whether the peer may ask for it again.
     pub(super) is_repeatable: bool,
+}
+
+/// Whether it is a request of STUN. Source: RFC 8489, section 5.
+fn is_check(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0, 1])
 }
 
 fn translate(event: RtcEvent) -> Option<EngineOutput> {

@@ -13,6 +13,8 @@ mod channel;
 mod driver;
 mod encryption;
 mod engine;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod handlers;
 #[cfg(test)]
 mod link_tests;
