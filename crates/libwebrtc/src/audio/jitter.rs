@@ -41,6 +41,10 @@ const MAX_LAG: i64 = 1_000 * TICKS_PER_MS;
 /// Audio in one packet, in ticks. Source: RFC 6716, section 3.2.5.
 const MAX_TICKS: u32 = 120 * TICKS_PER_MS as u32;
 
+/// Longest packet that is held, in bytes: six frames of 20 ms at the highest bitrate there is.
+/// Source: RFC 6716, section 3.4.
+const MAX_BYTES: usize = 6 * 1_277;
+
 /// A copy is of a packet at most so many before the one that carries it. More than senders repeat.
 const MAX_COPY_DISTANCE: i64 = 8;
 
@@ -426,7 +430,7 @@ impl JitterBuffer {
 
 /// How long a packet sounds; `None` where it is not an Opus packet.
 fn packet_ticks(payload: &[u8]) -> Option<u32> {
-    if payload.is_empty() {
+    if payload.is_empty() || payload.len() > MAX_BYTES {
         return None;
     }
     let ticks = opusic_c::utils::get_nb_samples(payload, opusic_c::SampleRate::Hz48000).ok()?;

@@ -12,5 +12,5 @@ pub(crate) use self::input::Input;
 pub use crate::{
     audio::fuzzing::{playout, redundancy as red},
     e2ee::fuzzing::e2ee,
-    peer::fuzzing::{candidate, datagrams, framing, sdp, server_url, stun_answer},
+    peer::fuzzing::{candidate, datagrams, framing, relay, sdp, server_url, stun_answer},
 };

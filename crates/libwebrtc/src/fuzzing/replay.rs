@@ -29,4 +29,4 @@ macro_rules! replays {
     };
 }
 
-replays!(candidate datagrams e2ee framing playout red sdp server_url stun_answer);
+replays!(candidate datagrams e2ee framing playout red relay sdp server_url stun_answer);

@@ -26,6 +26,7 @@ use str0m::{
 pub(super) use str0m::{channel::ChannelId, media::Mid};
 
 use super::{
+    feedback::FeedbackNumbers,
     network::{Arrival, Departure, LocalCandidate, Origin, Transport},
     reports::{Path, ReceivedReport, Report, SentReport},
     retransmission::{SentPackets, SentStats, rtp_header},
@@ -89,6 +90,9 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// With a longer way there and back, what is asked for comes too late to be played: people talk
 /// over each other where packets are held for so long.
 const MAX_ROUND_TRIP_TO_ASK: Duration = Duration::from_millis(150);
+
+/// The extension that carries numbers for feedback, among [`EXTENSIONS`].
+const FEEDBACK_EXTENSION: Extension = Extension::TransportSequenceNumber;
 
 /// The certificate of this process, and the crypto library behind it.
 struct Identity {
@@ -203,6 +207,8 @@ pub(super) struct RtpIn {
     pub(super) sequence: u64,
     pub(super) timestamp: u32,
     pub(super) header_bytes: usize,
+    /// For feedback about its arrival.
+    pub(super) feedback_number: Option<u16>,
     pub(super) payload: Arc<[u8]>,
 }
 
@@ -259,6 +265,7 @@ pub(super) struct Engine {
     /// The section that an SSRC came in.
     mids: HashMap<u32, Mid>,
     sources_ever: HashSet<u32>,
+    feedback: FeedbackNumbers,
     /// Sections in which lost packets are asked for again.
     asking: HashSet<Mid>,
     is_far_away: bool,
@@ -291,8 +298,12 @@ impl Engine {
         identity: &Identity,
     ) -> Result<Self, RtcError> {
         let mut extensions = ExtensionMap::empty();
+        let mut feedback_ids = Vec::new();
         for (id, uri) in setup.extensions {
             if let Some((_, extension)) = EXTENSIONS.iter().find(|(known, _)| known == uri) {
+                if *extension == FEEDBACK_EXTENSION {
+                    feedback_ids.push(*id);
+                }
                 extensions.set(*id, extension.clone());
             }
         }
@@ -341,6 +352,7 @@ impl Engine {
             local_tcp: Vec::new(),
             mids: HashMap::new(),
             sources_ever: HashSet::new(),
+            feedback: FeedbackNumbers::new(feedback_ids),
             asking: HashSet::new(),
             is_far_away: false,
             sent: Vec::new(),
@@ -657,7 +669,13 @@ impl Engine {
             return false;
         };
         let input = Input::Receive(now, datagram);
-        if !self.rtc.accepts(&input) || !self.may_be_new(source, bytes) {
+        let is_heard = |ssrc: u32, payload_type: u8| {
+            !Ssrc::from(ssrc).is_probe() && payload_type != REPEATED_PAYLOAD_TYPE
+        };
+        if !self.rtc.accepts(&input)
+            || !self.feedback.may_pass(bytes, is_heard)
+            || !self.may_be_new(source, bytes)
+        {
             return false;
         }
         self.traffic.packets_received += 1;
@@ -752,10 +770,13 @@ impl Engine {
     }
 
     fn heed_source(&mut self, output: &EngineOutput) -> Result<(), RtcError> {
-        if let EngineOutput::Rtp(packet) = output
-            && self.sources_ever.insert(packet.ssrc)
-            && self.sources_ever.len() > MAX_SOURCES_EVER
-        {
+        let EngineOutput::Rtp(packet) = output else {
+            return Ok(());
+        };
+        if let Some(number) = packet.feedback_number {
+            self.feedback.seen(number);
+        }
+        if self.sources_ever.insert(packet.ssrc) && self.sources_ever.len() > MAX_SOURCES_EVER {
             return Err(RtcError::internal("the peer has too many sources"));
         }
         Ok(())
@@ -806,6 +827,7 @@ fn translate(event: RtcEvent) -> Option<EngineOutput> {
             sequence: *packet.seq_no,
             timestamp: packet.header.timestamp,
             header_bytes: packet.header.header_len,
+            feedback_number: packet.header.ext_vals.transport_cc,
             payload: packet.payload,
         }),
         RtcEvent::MediaEgressStats(stats) => EngineOutput::Report {

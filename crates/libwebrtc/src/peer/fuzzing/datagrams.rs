@@ -40,15 +40,16 @@ const SSRC: u32 = 77;
 
 /// Whom datagrams come from.
 const OURS: &str = "192.0.2.1:5000";
-const THEIRS: &str = "192.0.2.2:5000";
+pub(in crate::peer) const THEIRS: &str = "192.0.2.2:5000";
 
-struct Link {
-    state: State,
+pub(in crate::peer) struct Link {
+    pub(in crate::peer) state: State,
     /// The peer that is not hostile; a fuzzer speaks in its name too.
-    peer: Engine,
+    pub(in crate::peer) peer: Engine,
     now: Instant,
     to_us: VecDeque<Vec<u8>>,
-    to_peer: VecDeque<Vec<u8>>,
+    /// What we sent, and where to.
+    pub(in crate::peer) from_us: VecDeque<(SocketAddr, Vec<u8>)>,
     credentials: [IceCredentials; 2],
     is_peer_up: bool,
     /// The tag that our side of SCTP wants to see.
@@ -96,7 +97,7 @@ fn answer(credentials: &IceCredentials, fingerprint: &Fingerprint, ssrc: u32) ->
 }
 
 impl Link {
-    fn new(is_open: bool) -> Self {
+    pub(in crate::peer) fn new(is_open: bool) -> Self {
         let now = Instant::now();
         let mut state = connection();
         let audio = transceiver(&mut state, MediaKind::Audio, None);
@@ -146,7 +147,7 @@ impl Link {
             peer,
             now,
             to_us: VecDeque::new(),
-            to_peer: VecDeque::new(),
+            from_us: VecDeque::new(),
             is_peer_up: false,
             sctp_tag: [0; 4],
             sent: None,
@@ -165,7 +166,7 @@ impl Link {
         assert!(taken.is_ok(), "{taken:?}");
     }
 
-    fn come_up(&mut self) {
+    pub(in crate::peer) fn come_up(&mut self) {
         for _ in 0..MAX_ROUNDS {
             self.pass(Duration::from_millis(20));
             if self.is_peer_up && self.state.channels.iter().all(|channel| channel.id() >= 0) {
@@ -177,18 +178,21 @@ impl Link {
     }
 
     /// Time passes, and everything arrives.
-    fn pass(&mut self, time: Duration) {
+    pub(in crate::peer) fn pass(&mut self, time: Duration) {
         self.now += time;
         // Each side answers the other; a bound on it is a bound on what they answer with.
         for _ in 0..50 {
             self.drive();
-            if self.to_us.is_empty() && self.to_peer.is_empty() {
+            if self.to_us.is_empty() && self.from_us.is_empty() {
                 return;
             }
             for datagram in std::mem::take(&mut self.to_us) {
                 self.hear(THEIRS, &datagram);
             }
-            for datagram in std::mem::take(&mut self.to_peer) {
+            for (to, datagram) in std::mem::take(&mut self.from_us) {
+                if to != at(THEIRS) {
+                    continue;
+                }
                 let arrival = arrival(OURS, THEIRS, &datagram);
                 self.peer.receive(self.now, &arrival);
                 drain_peer(&mut self.peer, &mut self.to_us, &mut self.is_peer_up);
@@ -226,7 +230,10 @@ impl Link {
         while let Some(engine) = &mut self.state.engine {
             match engine.poll() {
                 Ok(EngineOutput::Wait(_)) => return,
-                Ok(EngineOutput::Packet(departure)) => self.to_peer.push_back(departure.bytes),
+                Ok(EngineOutput::Packet(departure)) => {
+                    self.from_us
+                        .push_back((departure.destination, departure.bytes));
+                }
                 Ok(output) => self.state.on_transport(self.now, output),
                 Err(_) => {
                     self.state.liveness.broken(self.now);
@@ -237,7 +244,7 @@ impl Link {
     }
 
     /// A datagram reaches us.
-    fn hear(&mut self, source: &str, datagram: &[u8]) {
+    pub(in crate::peer) fn hear(&mut self, source: &str, datagram: &[u8]) {
         let arrival = arrival(source, OURS, datagram);
         if let Some(engine) = &mut self.state.engine {
             engine.receive(self.now, &arrival);
@@ -245,7 +252,7 @@ impl Link {
         self.drain();
     }
 
-    fn step(&mut self, input: &mut Input<'_>) {
+    pub(in crate::peer) fn step(&mut self, input: &mut Input<'_>) {
         let what = input.byte();
         match what % 12 {
             0 => {
@@ -282,7 +289,7 @@ impl Link {
                 // Time in which nothing arrives: what the peer says waits for a step of the sort 1.
                 self.now += Duration::from_millis(input.byte().into());
                 self.drive();
-                self.to_peer.clear();
+                self.from_us.clear();
                 self.to_us.truncate(MAX_STEPS);
             }
             9 => self.hear(THEIRS, &[&[20 + what / 12], input.piece()].concat()),
@@ -318,7 +325,7 @@ impl Link {
     }
 
     /// A message with everything that makes it count, and with attributes of the input.
-    fn stun(&self, input: &mut Input<'_>) -> (String, Vec<u8>) {
+    pub(in crate::peer) fn stun(&self, input: &mut Input<'_>) -> (String, Vec<u8>) {
         let (class, port) = (input.byte(), input.byte());
         let source = match port {
             0..=0x7F => THEIRS.to_owned(),
@@ -373,7 +380,7 @@ impl Link {
     fn check(&self) {
         assert!(self.state.channels.len() <= MAX_CHANNELS);
         assert!(self.state.events.len() <= 10_000);
-        assert!(self.to_peer.len() <= 10_000, "{}", self.to_peer.len());
+        assert!(self.from_us.len() <= 10_000, "{}", self.from_us.len());
     }
 }
 

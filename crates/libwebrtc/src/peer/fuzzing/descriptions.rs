@@ -53,7 +53,7 @@ pub(super) fn transceiver(
     core
 }
 
-pub(super) fn channel(state: &mut State, label: &str, negotiated: Option<i32>) {
+pub(in crate::peer) fn channel(state: &mut State, label: &str, negotiated: Option<i32>) {
     let init = DataChannelInit {
         negotiated: negotiated.is_some(),
         id: negotiated.unwrap_or(-1),

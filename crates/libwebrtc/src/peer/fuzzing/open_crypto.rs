@@ -25,7 +25,7 @@ const RECORD: u8 = 23;
 const CERTIFICATE: &[u8] = b"a certificate";
 
 /// Length of the tags that nobody checks.
-pub(super) const TAG: [u8; 16] = [0; 16];
+pub(in crate::peer) const TAG: [u8; 16] = [0; 16];
 
 static REAL: LazyLock<CryptoProvider> = LazyLock::new(from_feature_flags);
 

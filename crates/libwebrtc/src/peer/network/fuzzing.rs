@@ -1,13 +1,20 @@
 //! Streams, URLs and answers.
 
-use std::{net::SocketAddr, time::Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use super::{
     framing::{Framing, MAX_FRAME, Unframer},
-    server,
+    relay::{Carrier, Relay},
+    server::{self, Login},
     stun::Question,
 };
 use crate::fuzzing::Input;
+
+/// What one input may do.
+const MAX_STEPS: usize = 200;
 
 /// A stream in pieces, of either sort; one that is whole gives the same packets.
 pub fn framing(data: &[u8]) {
@@ -54,5 +61,53 @@ pub fn stun_answer(data: &[u8]) {
     }
     if let Some(address) = question.answered_by(server, &answer) {
         assert_eq!(address.is_ipv4(), base.is_ipv4());
+    }
+}
+
+/// What a TURN server says, to a relay that sends to peers meanwhile. Messages that only somebody
+/// with the password can make are not among them.
+pub fn relay(data: &[u8]) {
+    let mut input = Input::new(data);
+    let carrier = match input.byte() % 2 {
+        0 => Carrier::Datagrams,
+        _ => Carrier::Stream,
+    };
+    let server: SocketAddr = ([192, 0, 2, 1], 3_478).into();
+    let login = Login {
+        username: "user".to_owned(),
+        password: "password".to_owned(),
+    };
+    let mut now = Instant::now();
+    let mut relay = Relay::new(now, server, carrier, &login);
+    let mut last = Vec::new();
+    for _ in 0..MAX_STEPS {
+        if input.is_empty() {
+            break;
+        }
+        let mut emitted = 0;
+        let mut emit = |message: &[u8]| {
+            emitted += 1;
+            last = message.to_vec();
+        };
+        match input.byte() % 4 {
+            0 => {
+                now += Duration::from_millis(input.word().into());
+                relay.tick(now, &mut emit);
+            }
+            1 => {
+                let peer = ([192, 0, 2, 2], input.byte().into()).into();
+                relay.send(now, peer, input.piece(), &mut emit);
+            }
+            kind => {
+                let mut message = input.piece().to_vec();
+                if let (2, Some(id), Some(asked)) = (kind, message.get_mut(4..20), last.get(4..20))
+                {
+                    id.copy_from_slice(asked);
+                }
+                relay.receive(now, &message, &mut |_, _| {});
+            }
+        }
+        assert!(emitted <= 200, "{emitted} messages for one");
+        assert!(relay.peers() <= 64);
     }
 }
