@@ -48,12 +48,17 @@ cargo_fuzz() { cargo fuzz "$1" --fuzz-dir "$FUZZ" --target-dir "$WORK" --sanitiz
 echo "» build ${#targets[@]} fuzz targets" >&2
 cargo_fuzz build >&2
 host=$(rustc -vV | sed -n 's/^host: //p')
+# Copies, which stay as they are while the next build is made.
+mkdir -p "$WORK/bin"
+for name in "${targets[@]}"; do
+    cp --remove-destination "$WORK/$host/release/$name" "$WORK/bin/$name"
+done
 
 # run TARGET : fuzzes it with its output in a file.
 run() {
     local name=$1 found=$FOUND/$1 crashes=$WORK/crashes/$1/
     mkdir -p "$found" "$crashes" "$FUZZ/corpus/$name"
-    "$WORK/$host/release/$name" "$found" "$FUZZ/corpus/$name" \
+    "$WORK/bin/$name" "$found" "$FUZZ/corpus/$name" \
         -max_total_time="$seconds" -rss_limit_mb="$MEMORY" -timeout="$TIMEOUT" \
         -max_len="$(longest "$name")" -artifact_prefix="$crashes" -print_final_stats=1 \
         >"$WORK/$name.log" 2>&1
@@ -98,7 +103,7 @@ done
 keep_best() {
     local name=$1 merged=$WORK/merged/$1 corpus=$FUZZ/corpus/$1 bytes=0 count=0 size file
     rm -rf "$merged" && mkdir -p "$merged"
-    "$WORK/$host/release/$name" -merge=1 -rss_limit_mb="$MEMORY" -timeout="$TIMEOUT" \
+    "$WORK/bin/$name" -merge=1 -rss_limit_mb="$MEMORY" -timeout="$TIMEOUT" \
         "$merged" "$FOUND/$name" "$corpus" >"$WORK/$name.merge.log" 2>&1
     # Those with a name were written by hand.
     find "$corpus" -type f -regextype posix-extended -regex '.*/[0-9a-f]{40}' -delete
