@@ -19,6 +19,9 @@ pub mod audio_track;
 pub mod data_channel;
 pub mod desktop_capturer;
 pub mod engine_options;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod ice_candidate;
 pub mod media_stream;
 pub mod media_stream_track;

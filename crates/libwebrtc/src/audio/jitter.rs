@@ -41,6 +41,10 @@ const MAX_LAG: i64 = 1_000 * TICKS_PER_MS;
 /// Audio in one packet, in ticks. Source: RFC 6716, section 3.2.5.
 const MAX_TICKS: u32 = 120 * TICKS_PER_MS as u32;
 
+/// Longest packet that is held, in bytes: six frames of 20 ms at the highest bitrate there is.
+/// Source: RFC 6716, section 3.4.
+const MAX_BYTES: usize = 6 * 1_277;
+
 /// A copy is of a packet at most so many before the one that carries it. More than senders repeat.
 const MAX_COPY_DISTANCE: i64 = 8;
 
@@ -120,6 +124,11 @@ impl JitterBuffer {
             comfort: false,
             last_ticks: PACKET_TICKS,
         }
+    }
+
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn len(&self) -> usize {
+        self.packets.len()
     }
 
     /// A packet of the stream came. `seq` and `timestamp` are as on the wire.
@@ -421,7 +430,7 @@ impl JitterBuffer {
 
 /// How long a packet sounds; `None` where it is not an Opus packet.
 fn packet_ticks(payload: &[u8]) -> Option<u32> {
-    if payload.is_empty() {
+    if payload.is_empty() || payload.len() > MAX_BYTES {
         return None;
     }
     let ticks = opusic_c::utils::get_nb_samples(payload, opusic_c::SampleRate::Hz48000).ok()?;

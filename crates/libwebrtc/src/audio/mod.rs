@@ -11,6 +11,8 @@ mod decoder;
 mod delay;
 mod encoder;
 mod format;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod jitter;
 mod level;
 #[cfg(test)]

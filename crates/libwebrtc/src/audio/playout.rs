@@ -117,6 +117,12 @@ impl Playout {
         }
     }
 
+    /// Packets that wait, and decoded samples that do.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn held(&self) -> (usize, usize) {
+        (self.jitter.len(), self.pcm.len())
+    }
+
     /// A packet came.
     pub(crate) fn insert(
         &mut self,

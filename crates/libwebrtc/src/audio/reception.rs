@@ -62,7 +62,10 @@ struct Source {
 
 impl Source {
     fn lost(&self) -> i64 {
-        (self.highest - self.first + 1) as i64 - self.received as i64
+        // Numbers that nobody sends in earnest are as far apart as 64 bits allow.
+        let expected = (self.highest - self.first).saturating_add(1);
+        let expected = i64::try_from(expected).unwrap_or(i64::MAX);
+        expected.saturating_sub_unsigned(self.received)
     }
 }
 
@@ -70,7 +73,7 @@ impl Reception {
     pub(crate) fn stats(&self) -> ReceptionStats {
         let lost = self.source.as_ref().map_or(0, Source::lost);
         ReceptionStats {
-            lost: self.lost_before + lost,
+            lost: self.lost_before.saturating_add(lost),
             ..self.stats
         }
     }
@@ -82,7 +85,8 @@ impl Reception {
         self.stats.header_bytes += info.header_bytes as u64;
         self.stats.last_arrival = Some(now);
         let Some(source) = self.source.as_mut().filter(|old| old.ssrc == info.ssrc) else {
-            self.lost_before += self.source.as_ref().map_or(0, Source::lost);
+            let lost = self.source.as_ref().map_or(0, Source::lost);
+            self.lost_before = self.lost_before.saturating_add(lost);
             self.stats.jitter = 0.0;
             self.source = Some(Source {
                 ssrc: info.ssrc,
@@ -143,6 +147,20 @@ mod tests {
     fn losses_of_former_sources_stay() {
         let stats = after(&[(1, 0, 0), (1, 2, 40), (2, 500, 60), (2, 503, 120)]);
         assert_eq!((stats.packets, stats.lost), (4, 3));
+    }
+
+    #[test]
+    fn numbers_as_far_apart_as_can_be_overflow_nothing() {
+        let mut reception = Reception::default();
+        let start = Instant::now();
+        for (ssrc, sequence) in [(1, 0), (1, u64::MAX), (2, 0), (2, 1 << 63), (3, 7)] {
+            let info = RtpInfo {
+                sequence,
+                ..packet(ssrc, 0)
+            };
+            reception.packet(start, &info, 50);
+        }
+        assert_eq!(reception.stats().lost, i64::MAX);
     }
 
     #[test]

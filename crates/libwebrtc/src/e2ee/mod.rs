@@ -15,6 +15,8 @@
 mod data;
 mod derive;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod keys;
 mod open;
 mod seal;

@@ -25,6 +25,12 @@ const MAX_SENT: usize = 64 * 1024;
 /// Largest message that can be received, in bytes: what the transport puts together.
 pub(super) const MAX_RECEIVED: u32 = 256 * 1024;
 
+/// Channels at a time, ours and the peer's. Browsers have 1,024 streams; the SDK uses three.
+pub(super) const MAX_CHANNELS: usize = 1_024;
+
+/// Longest label that is taken of the peer, in bytes. Those in use are words.
+pub(super) const MAX_LABEL: usize = 1_024;
+
 /// A data channel. Its queue has its own lock so that sending never waits for the network.
 pub(crate) struct ChannelCore {
     label: String,
@@ -164,6 +170,11 @@ impl ChannelCore {
         self.state.lock().counters
     }
 
+    /// Whether the transport does not know of it yet.
+    fn is_waiting(&self) -> bool {
+        self.state.lock().engine.is_none()
+    }
+
     /// The stream id that the channel keeps others from using.
     fn held_stream(&self) -> Option<i32> {
         let state = self.state.lock();
@@ -286,10 +297,12 @@ pub(super) fn advance_all(
             let channel = &channels[index];
             let id = channel.init.id;
             // A stream id is free once its last holder has seen it closed.
-            let is_taken = channel.init.negotiated
-                && channels
-                    .iter()
-                    .any(|other| !Arc::ptr_eq(other, channel) && other.held_stream() == Some(id));
+            let is_waiting = channel.init.negotiated && channel.is_waiting();
+            let is_taken = is_waiting
+                && (engine.is_stream_taken(id)
+                    || channels.iter().any(|other| {
+                        !Arc::ptr_eq(other, channel) && other.held_stream() == Some(id)
+                    }));
             channel.advance(engine, !is_taken, events);
         }
     }

@@ -6,6 +6,7 @@
 use std::{
     collections::VecDeque,
     future,
+    panic::{self, AssertUnwindSafe},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -60,7 +61,12 @@ impl Drop for Exit {
         let events = std::mem::take(&mut state.events);
         drop(state);
         for event in events {
-            event.deliver(&self.shared.handlers);
+            // What killed the driver may have been a callback. A second one that panics while the
+            // first is being unwound would end the process.
+            let deliver = || event.deliver(&self.shared.handlers);
+            if panic::catch_unwind(AssertUnwindSafe(deliver)).is_err() {
+                log::error!("a callback has panicked; others go on");
+            }
         }
     }
 }

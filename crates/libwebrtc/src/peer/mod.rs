@@ -13,7 +13,12 @@ mod channel;
 mod driver;
 mod encryption;
 mod engine;
+mod feedback;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod handlers;
+#[cfg(test)]
+mod hostile_tests;
 #[cfg(test)]
 mod link_tests;
 mod liveness;

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    channel::{self, ChannelCore},
+    channel::{self, ChannelCore, MAX_CHANNELS, MAX_LABEL},
     engine::{ChannelId, Engine, EngineOutput, Mid, RtpIn},
     handlers::Event,
     reports::{Path, Report},
@@ -29,7 +29,7 @@ impl State {
             EngineOutput::Report { section, report } => {
                 self.on_report(now, section.as_ref(), report);
             }
-            EngineOutput::ChannelOpen { id, label } => self.on_channel_open(id, &label),
+            EngineOutput::ChannelOpen { id, label } => self.on_channel_open(now, id, &label),
             EngineOutput::ChannelData { id, data, binary } => {
                 if let Some(channel) = self.channel(id) {
                     channel.received(data.len());
@@ -72,11 +72,20 @@ impl State {
         self.channels.iter().find(|channel| channel.is(id)).cloned()
     }
 
-    fn on_channel_open(&mut self, id: ChannelId, label: &str) {
+    fn on_channel_open(&mut self, now: Instant, id: ChannelId, label: &str) {
         self.opened_channels += 1;
         let stream_id = self.engine.as_mut().and_then(|engine| engine.stream_id(id));
         if let Some(channel) = self.channel(id) {
             channel.opened(stream_id, &mut self.events);
+            return;
+        }
+        if self.channels.len() >= MAX_CHANNELS || label.len() > MAX_LABEL {
+            // Refusing single ones is no way out: the transport keeps what the peer does not
+            // agree to close.
+            log::error!("the peer opens channels without end; the connection fails");
+            self.liveness.broken(now);
+            self.report_liveness();
+            self.engine = None;
             return;
         }
         let peer = self.peer.clone();

@@ -12,6 +12,26 @@ const MAX_BYTES: usize = 2 * 1024 * 1024;
 /// Most sections that are read, for the same reason. Chrome stops at about 1,300.
 const MAX_SECTIONS: usize = 2_000;
 
+/// Longest user fragment and password. Source: RFC 8839, section 5.4. They go into messages that
+/// the transport must be able to write.
+const MAX_CREDENTIAL: usize = 256;
+
+/// Longest digest of a certificate: SHA-512.
+const MAX_DIGEST: usize = 64;
+
+/// Longest mid; those in use have one to three characters.
+const MAX_MID: usize = 64;
+
+/// Candidates of a section that are kept: what is used of all of them together.
+const MAX_CANDIDATES: usize = 64;
+
+/// Sources of a section that are kept. Simulcast in three layers, each with retransmission and
+/// repair, has nine.
+const MAX_SSRCS: usize = 16;
+
+/// Feedback of a codec that is kept. Browsers have six.
+const MAX_FEEDBACK: usize = 16;
+
 /// Reads a description. Line ends may be CRLF or LF.
 ///
 /// # Errors
@@ -114,7 +134,12 @@ impl Reader {
             "application" if protocol.ends_with("DTLS/SCTP") => Kind::Data,
             other => Kind::Other(other.to_owned()),
         };
-        let formats = words.filter_map(|format| format.parse().ok()).collect();
+        let mut formats = Vec::new();
+        for format in words.filter_map(|format| format.parse().ok()) {
+            if !formats.contains(&format) {
+                formats.push(format);
+            }
+        }
         self.section = Some(SectionReader {
             section: Section {
                 kind,
@@ -188,8 +213,8 @@ impl SectionReader {
         let media = &mut self.section.media;
         match name {
             "mid" => {
-                if value.is_empty() {
-                    return Err("the mid is empty");
+                if value.is_empty() || value.len() > MAX_MID {
+                    return Err("the mid is empty or too long");
                 }
                 value.clone_into(&mut self.section.mid);
                 self.has_mid = true;
@@ -198,19 +223,38 @@ impl SectionReader {
             "sendonly" => media.direction = Direction::SendOnly,
             "recvonly" => media.direction = Direction::RecvOnly,
             "inactive" => media.direction = Direction::Inactive,
-            "candidate" => self.section.candidates.push(format!("candidate:{value}")),
-            "rtpmap" => media.codecs.push(rtpmap(value)?),
+            "candidate" => {
+                if self.section.candidates.len() < MAX_CANDIDATES {
+                    let candidate = format!("candidate:{value}");
+                    self.section.candidates.push(candidate);
+                }
+            }
+            "rtpmap" => {
+                let codec = rtpmap(value)?;
+                let is_same = |other: &Codec| other.payload_type == codec.payload_type;
+                // The first one counts, and so there are at most as many as numbers.
+                if !media.codecs.iter().any(is_same) {
+                    media.codecs.push(codec);
+                }
+            }
             "fmtp" => {
                 if let Some((codec, value)) = find_codec(&mut media.codecs, value) {
                     codec.fmtp = Some(value.to_owned());
                 }
             }
             "rtcp-fb" => {
-                if let Some((codec, value)) = find_codec(&mut media.codecs, value) {
+                if let Some((codec, value)) = find_codec(&mut media.codecs, value)
+                    && codec.feedback.len() < MAX_FEEDBACK
+                {
                     codec.feedback.push(value.to_owned());
                 }
             }
-            "extmap" => media.extensions.push(extmap(value)?),
+            "extmap" => {
+                let extension = extmap(value)?;
+                if !media.extensions.iter().any(|(id, _)| *id == extension.0) {
+                    media.extensions.push(extension);
+                }
+            }
             "msid" => {
                 let mut words = value.split_ascii_whitespace();
                 let stream = words.next().ok_or("the msid is empty")?.to_owned();
@@ -223,8 +267,9 @@ impl SectionReader {
                 // `FID <media> <retransmission>`, `FEC-FR <media> <repair>`; simulcast (`SIM`)
                 // lists media only.
                 if !value.starts_with("SIM") {
-                    self.repair
-                        .extend(ssrcs.skip(1).filter_map(|ssrc| ssrc.parse::<u32>().ok()));
+                    let room = MAX_SSRCS.saturating_sub(self.repair.len());
+                    let repair = ssrcs.skip(1).filter_map(|ssrc| ssrc.parse::<u32>().ok());
+                    self.repair.extend(repair.take(room));
                 }
             }
             "max-message-size" => self.section.max_message_size = value.parse().ok(),
@@ -237,7 +282,7 @@ impl SectionReader {
         let (ssrc, attribute) = value.split_once(' ').unwrap_or((value, ""));
         let ssrc = ssrc.parse().map_err(|_| "the SSRC is not a number")?;
         let media = &mut self.section.media;
-        if !media.ssrcs.contains(&ssrc) {
+        if media.ssrcs.len() < MAX_SSRCS && !media.ssrcs.contains(&ssrc) {
             media.ssrcs.push(ssrc);
         }
         match attribute.split_once(':') {
@@ -276,8 +321,8 @@ impl TransportReader {
     /// Whether the attribute was about transport.
     fn attribute(&mut self, name: &str, value: &str) -> Result<bool, &'static str> {
         match name {
-            "ice-ufrag" => self.ufrag = Some(value.to_owned()),
-            "ice-pwd" => self.pwd = Some(value.to_owned()),
+            "ice-ufrag" => self.ufrag = Some(credential(value)?),
+            "ice-pwd" => self.pwd = Some(credential(value)?),
             "fingerprint" => self.fingerprint = Some(fingerprint(value)?),
             "setup" => {
                 self.setup = match value {
@@ -304,6 +349,13 @@ impl TransportReader {
             setup: self.setup,
         }
     }
+}
+
+fn credential(value: &str) -> Result<String, &'static str> {
+    if value.is_empty() || value.len() > MAX_CREDENTIAL {
+        return Err("the credential is empty or too long");
+    }
+    Ok(value.to_owned())
 }
 
 /// `<payload type> <name>/<clock>[/<channels>]`
@@ -365,6 +417,9 @@ fn fingerprint(value: &str) -> Result<Fingerprint, &'static str> {
         .map(byte)
         .collect::<Result<Vec<u8>, _>>();
     let digest = digest.map_err(|_| "the fingerprint is not hexadecimal")?;
+    if digest.len() > MAX_DIGEST {
+        return Err("the fingerprint is too long");
+    }
     Ok(Fingerprint {
         hash: hash.to_ascii_lowercase(),
         digest,

@@ -110,6 +110,45 @@ fn what_is_not_a_description_says_which_line() {
 }
 
 #[test]
+fn what_is_there_too_often_is_kept_up_to_a_bound() {
+    let lines = |line: fn(usize) -> String| (0..2_000).map(line).collect::<String>();
+    let text = format!(
+        "v=0\no=- 1 1\nm=audio 9 RTP/SAVPF{}\n{}{}{}{}{}{}",
+        lines(|n| format!(" {}", n % 200)),
+        lines(|n| format!("a=rtpmap:{} x/8000\n", n % 200)),
+        lines(|n| format!("a=rtcp-fb:3 kind {n}\n")),
+        lines(|n| format!("a=extmap:{} urn:x\n", n % 200)),
+        lines(|n| format!("a=ssrc:{n} cname:x\n")),
+        lines(|n| format!("a=ssrc-group:FID {n} {}\n", n + 1)),
+        lines(|n| format!("a=candidate:{n}\n")),
+    );
+    let session = parse(&text).unwrap();
+    let section = &session.sections[0];
+    let media = &section.media;
+    assert_eq!((media.codecs.len(), media.extensions.len()), (200, 200));
+    let bounded = [
+        (media.codecs[3].feedback.len(), 16),
+        (section.candidates.len(), 64),
+    ];
+    assert!(bounded.iter().all(|(count, bound)| count == bound));
+    assert!(media.ssrcs.len() <= 16);
+}
+
+#[test]
+fn what_no_message_has_room_for_is_refused() {
+    for line in [
+        format!("a=ice-ufrag:{}", "x".repeat(257)),
+        format!("a=ice-pwd:{}", "x".repeat(257)),
+        "a=ice-ufrag:".to_owned(),
+        format!("a=mid:{}", "x".repeat(65)),
+        format!("a=fingerprint:sha-256 AB{}", ":AB".repeat(64)),
+    ] {
+        let text = format!("v=0\no=- 1 1\nm=audio 9 RTP/SAVPF 1\n{line}");
+        assert_eq!(parse(&text).unwrap_err().line, line);
+    }
+}
+
+#[test]
 fn what_is_written_is_read_back() {
     let session = parse(OFFER).unwrap();
     let again = parse(&session.to_string()).unwrap();

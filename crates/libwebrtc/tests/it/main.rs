@@ -3,6 +3,7 @@
 mod audio;
 mod channels;
 mod encryption;
+mod hostile;
 mod negotiation;
 mod network;
 mod pair;

@@ -85,6 +85,15 @@ fn the_first_packet_is_held_and_then_they_follow_in_order() {
 }
 
 #[test]
+fn packets_longer_than_any_sender_makes_are_not_held() {
+    let mut jitter = JitterBuffer::new();
+    let mut long = vec![72; MAX_BYTES + 1];
+    assert_eq!(jitter.insert(0, 1, 0, &long), Insertion::Invalid);
+    long.pop();
+    assert_eq!(jitter.insert(0, 1, 0, &long), Insertion::Queued);
+}
+
+#[test]
 fn reordered_packets_are_put_in_order_and_duplicates_go() {
     let mut link = Link::new();
     link.arrives(0, 0);

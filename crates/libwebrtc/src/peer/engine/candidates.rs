@@ -14,6 +14,10 @@ use crate::{
 /// Most candidates of the peer at a time. Each is checked from each of our addresses.
 const MAX_REMOTE_CANDIDATES: usize = 64;
 
+/// Candidates that the peer may name in the life of a connection, restarts included. str0m forgets
+/// none; a connection that needs more of them is made anew.
+const MAX_CANDIDATES_EVER: usize = 2_048;
+
 /// A candidate of ours as str0m has it; none where it takes the address for no good.
 fn str0m_candidate(local: &LocalCandidate) -> Option<Candidate> {
     let address = local.address;
@@ -74,10 +78,15 @@ impl Engine {
     /// Adds a candidate of the peer; lines that cannot be used are ignored.
     pub(in crate::peer) fn add_remote_candidate(&mut self, line: &str) {
         match Candidate::from_sdp_string(line) {
-            Ok(_) if self.remote_candidates.len() >= MAX_REMOTE_CANDIDATES => {
+            Ok(_)
+                if self.remote_candidates.len() >= MAX_REMOTE_CANDIDATES
+                    || self.candidates_ever >= MAX_CANDIDATES_EVER =>
+            {
                 log::warn!("the peer has too many candidates");
             }
+            Ok(candidate) if self.remote_candidates.contains(&candidate) => {}
             Ok(candidate) => {
+                self.candidates_ever += 1;
                 self.remote_candidates.push(candidate.clone());
                 self.rtc.add_remote_candidate(candidate);
             }

@@ -40,6 +40,13 @@ impl Engine {
         })
     }
 
+    /// Whether a channel has a stream already. str0m panics where another is to have it.
+    pub(in crate::peer) fn is_stream_taken(&mut self, stream_id: i32) -> bool {
+        let api = self.rtc.direct_api();
+        let holder = |id| api.channel_id_by_sctp_stream_id(id);
+        u16::try_from(stream_id).ok().and_then(holder).is_some()
+    }
+
     pub(in crate::peer) fn close_channel(&mut self, id: ChannelId) {
         self.rtc.direct_api().close_data_channel(id);
     }

@@ -44,3 +44,13 @@ pub(super) fn str0m_extensions(agreed: &[(u8, String)]) -> ExtensionMap {
     }
     map
 }
+
+/// The ids of the extension that carries numbers for feedback.
+pub(super) fn feedback_ids(agreed: &[(u8, String)]) -> Vec<u8> {
+    let is_feedback = |uri: &str| {
+        let known = EXTENSIONS.iter().find(|(known, _)| *known == uri);
+        known.is_some_and(|(_, extension)| *extension == Extension::TransportSequenceNumber)
+    };
+    let ids = agreed.iter().filter(|(_, uri)| is_feedback(uri));
+    ids.map(|(id, _)| *id).collect()
+}

@@ -13,17 +13,19 @@ mod output;
 mod streams;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use str0m::{
     Candidate, Input, Output, Rtc, RtcError as Str0mError,
-    config::Fingerprint as Str0mFingerprint,
+    config::{CryptoProvider, Fingerprint as Str0mFingerprint},
     format::{Codec, FormatParams},
     media::Frequency,
     net::{Protocol, Receive},
+    rtp::Ssrc,
 };
 pub(super) use str0m::{channel::ChannelId, media::Mid};
 
@@ -35,11 +37,12 @@ pub(super) use self::{
     streams::RtpOut,
 };
 use self::{
-    extensions::str0m_extensions,
-    identity::{identity, str0m_credentials},
+    extensions::{feedback_ids, str0m_extensions},
+    identity::{Identity, identity, str0m_credentials},
     output::translate,
 };
 use super::{
+    feedback::FeedbackNumbers,
     network::{Arrival, Departure, Transport},
     retransmission::SentPackets,
 };
@@ -55,6 +58,10 @@ const SCTP_BUFFER: usize = 256 * 1024;
 /// Longest pause between checks of a path in use, and so the grain at which silence is noticed.
 /// str0m's default is 3 s, which makes one lost packet look like an outage of 6 s.
 const MAX_CHECK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Addresses that the peer may send checks from without having told of them. str0m forgets none,
+/// and answers each; a connection that needs more of them is made anew.
+const MAX_UNTOLD_ADDRESSES: usize = 64;
 
 /// Payload types that descriptions hand out freely. Source: RFC 3551, section 6, and for the
 /// lower ones RFC 8829, section 5.1.1.
@@ -96,12 +103,17 @@ pub(super) struct Engine {
     dtls_active: bool,
     is_controlling: bool,
     remote_candidates: Vec<Candidate>,
+    candidates_ever: usize,
+    /// Where the peer has sent checks from without ever telling.
+    untold: Vec<SocketAddr>,
     /// Our TCP connections. A peer takes each for one beginning of ICE only.
     local_tcp: Vec<Candidate>,
     /// The section that an SSRC came in.
     mids: HashMap<u32, Mid>,
+    sources_ever: HashSet<u32>,
+    feedback: FeedbackNumbers,
     /// Sections in which lost packets are asked for again.
-    asking: Vec<Mid>,
+    asking: HashSet<Mid>,
     is_far_away: bool,
     sent: Vec<SentPackets>,
     traffic: Traffic,
@@ -112,8 +124,27 @@ pub(super) struct Engine {
 impl Engine {
     pub(super) fn new(now: Instant, setup: &Setup<'_>) -> Result<Self, RtcError> {
         let identity = identity()?;
+        Self::with_crypto(now, setup, Arc::clone(&identity.provider), identity)
+    }
+
+    /// A transport over other cryptography than the process'.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn over(
+        now: Instant,
+        setup: &Setup<'_>,
+        crypto: Arc<CryptoProvider>,
+    ) -> Result<Self, RtcError> {
+        Self::with_crypto(now, setup, crypto, identity()?)
+    }
+
+    fn with_crypto(
+        now: Instant,
+        setup: &Setup<'_>,
+        crypto: Arc<CryptoProvider>,
+        identity: &Identity,
+    ) -> Result<Self, RtcError> {
         let mut config = Rtc::builder()
-            .set_crypto_provider(Arc::clone(&identity.provider))
+            .set_crypto_provider(crypto)
             .set_dtls_cert(identity.certificate.clone())
             .set_local_ice_credentials(str0m_credentials(setup.local))
             .set_rtp_mode(true)
@@ -152,9 +183,13 @@ impl Engine {
             dtls_active: setup.dtls_active,
             is_controlling: setup.controlling,
             remote_candidates: Vec::new(),
+            candidates_ever: 0,
+            untold: Vec::new(),
             local_tcp: Vec::new(),
             mids: HashMap::new(),
-            asking: Vec::new(),
+            sources_ever: HashSet::new(),
+            feedback: FeedbackNumbers::new(feedback_ids(setup.extensions)),
+            asking: HashSet::new(),
             is_far_away: false,
             sent: Vec::new(),
             traffic: Traffic::default(),
@@ -202,7 +237,13 @@ impl Engine {
             return false;
         };
         let input = Input::Receive(now, datagram);
-        if !self.rtc.accepts(&input) {
+        let is_heard = |ssrc: u32, payload_type: u8| {
+            !Ssrc::from(ssrc).is_probe() && payload_type != REPEATED_PAYLOAD_TYPE
+        };
+        if !self.rtc.accepts(&input)
+            || !self.feedback.may_pass(bytes, is_heard)
+            || !self.may_be_new(source, bytes)
+        {
             return false;
         }
         self.traffic.packets_received += 1;
@@ -211,6 +252,22 @@ impl Engine {
             log::debug!("a datagram from {source} was refused: {error}");
         }
         true
+    }
+
+    /// Notes where the peer sends checks from. Answers whether they are to be looked at.
+    fn may_be_new(&mut self, source: SocketAddr, bytes: &[u8]) -> bool {
+        let is_known = |told: &Candidate| told.addr() == source;
+        if !is_check(bytes)
+            || self.untold.contains(&source)
+            || self.remote_candidates.iter().any(is_known)
+        {
+            return true;
+        }
+        let has_room = self.untold.len() < MAX_UNTOLD_ADDRESSES;
+        if has_room {
+            self.untold.push(source);
+        }
+        has_room
     }
 
     /// Moves time forward; after every change, or nothing begins.
@@ -257,6 +314,7 @@ impl Engine {
             };
             if let Some(output) = translate(event) {
                 self.heed_distance(&output);
+                self.heed_source(&output)?;
                 return Ok(output);
             }
         }
@@ -276,4 +334,9 @@ impl Engine {
     pub(super) fn is_alive(&self) -> bool {
         self.rtc.is_alive()
     }
+}
+
+/// Whether it is a request of STUN. Source: RFC 8489, section 5.
+fn is_check(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0, 1])
 }

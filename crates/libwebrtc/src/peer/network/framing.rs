@@ -101,6 +101,12 @@ impl Unframer {
         }
     }
 
+    /// Bytes that wait for their packet's end.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn waiting(&self) -> usize {
+        self.partial.len()
+    }
+
     /// Takes the next piece and hands on every packet that it completes.
     pub(super) fn take(
         &mut self,

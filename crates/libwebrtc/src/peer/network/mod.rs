@@ -8,6 +8,8 @@
 mod addresses;
 mod candidate;
 mod framing;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod gather;
 mod relay;
 mod relay_link;

@@ -133,6 +133,11 @@ impl Relay {
         self.server
     }
 
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn peers(&self) -> usize {
+        self.peers.len()
+    }
+
     /// When [`Self::tick`] has something to do.
     pub(super) fn due(&self) -> Instant {
         self.due
