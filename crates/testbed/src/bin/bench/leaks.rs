@@ -271,8 +271,9 @@ impl Bench {
             End::Killed => {
                 self.server.crash().await?;
                 self.server.start_again().await?;
-                self.leave(After::Reconnected).await?;
-                self.empty().await
+                self.order(&Order::Reconnect).await?;
+                self.empty().await?;
+                self.leave(After::OtherLeft).await
             }
             End::Cancelled => Ok(()),
         }

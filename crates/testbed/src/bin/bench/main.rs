@@ -51,7 +51,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_default_env()
-                .unwrap_or_else(|_| "warn,livekit=error,libwebrtc=error".into()),
+                .unwrap_or_else(|_| "warn,livekit=off,libwebrtc=error".into()),
         )
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal())

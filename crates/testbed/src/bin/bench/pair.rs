@@ -191,7 +191,7 @@ impl Side {
         connection.add_transceiver(
             MediaStreamTrack::Audio(track),
             RtpTransceiverInit {
-                direction: RtpTransceiverDirection::SendRecv,
+                direction: RtpTransceiverDirection::SendOnly,
                 stream_ids: vec!["voice".to_owned()],
                 send_encodings: Vec::new(),
             },
@@ -201,6 +201,18 @@ impl Side {
             source,
             tracks,
         })
+    }
+
+    /// Offers, and lets `other` answer.
+    async fn offer(&self, other: &Self) -> anyhow::Result<()> {
+        let (ours, theirs) = (&self.connection, &other.connection);
+        let offer = ours.create_offer(OfferOptions::default()).await?;
+        ours.set_local_description(offer.clone()).await?;
+        theirs.set_remote_description(offer).await?;
+        let answer = theirs.create_answer(AnswerOptions::default()).await?;
+        theirs.set_local_description(answer.clone()).await?;
+        ours.set_remote_description(answer).await?;
+        Ok(())
     }
 }
 
@@ -212,14 +224,11 @@ impl Pair {
     ) -> anyhow::Result<Self> {
         let sides = [Side::new(factory, speech)?, Side::new(factory, speech)?];
         let [a, b] = &sides;
-        let offer = a.connection.create_offer(OfferOptions::default()).await?;
         let mut to_b = candidates(&a.connection);
         let mut to_a = candidates(&b.connection);
-        a.connection.set_local_description(offer.clone()).await?;
-        b.connection.set_remote_description(offer).await?;
-        let answer = b.connection.create_answer(AnswerOptions::default()).await?;
-        b.connection.set_local_description(answer.clone()).await?;
-        a.connection.set_remote_description(answer).await?;
+        // One offer for each direction: an answer takes nothing of one's own along.
+        a.offer(b).await?;
+        b.offer(a).await?;
         for (from, to) in [(&mut to_b, b), (&mut to_a, a)] {
             // Loopback is told last.
             loop {

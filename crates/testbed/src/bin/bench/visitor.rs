@@ -8,7 +8,8 @@ use anyhow::Context as _;
 use futures_util::StreamExt as _;
 use livekit::options::TrackPublishOptions;
 use livekit::prelude::{
-    LocalAudioTrack, LocalTrack, RemoteTrack, Room, RoomEvent, RoomOptions, TrackSource,
+    ConnectionState, LocalAudioTrack, LocalTrack, RemoteTrack, Room, RoomEvent, RoomOptions,
+    TrackSource,
 };
 use livekit::webrtc::audio_source::native::NativeAudioSource;
 use livekit::webrtc::audio_source::{AudioSourceOptions, RtcAudioSource};
@@ -44,6 +45,8 @@ const REST_POLL: Duration = Duration::from_millis(500);
 pub(crate) enum Order {
     /// Joins these rooms and waits in each until the other side is heard.
     Enter { rooms: Vec<Ticket> },
+    /// Waits until the connection to each room was lost and is back.
+    Reconnect,
     /// Leaves all rooms, each when this has happened in it.
     Leave { after: After },
     /// Begins to join these rooms, and lets go in the middle of it.
@@ -61,12 +64,10 @@ pub(crate) enum Order {
 pub(crate) enum After {
     /// Leaves at once.
     Nothing,
-    /// The other side has left.
+    /// Nobody else is there.
     OtherLeft,
     /// The server has ended the room.
     Disconnected,
-    /// The connection was lost, and is back.
-    Reconnected,
 }
 
 /// The order was obeyed.
@@ -102,6 +103,12 @@ pub(crate) async fn run() -> anyhow::Result<()> {
                     .buffer_unordered(AT_ONCE);
                 while let Some(visit) = entering.next().await {
                     visits.push(visit?);
+                }
+                orders::answer(&Done {})?;
+            }
+            Order::Reconnect => {
+                for visit in &mut visits {
+                    reconnect(visit).await?;
                 }
                 orders::answer(&Done {})?;
             }
@@ -172,17 +179,25 @@ async fn enter(ticket: Ticket, speech: &Arc<Speech>) -> anyhow::Result<Visit> {
     })
 }
 
-async fn leave(mut visit: Visit, after: After) -> anyhow::Result<()> {
-    in_time("what comes before leaving", async {
-        while after != After::Nothing {
-            let event = visit.events.recv().await.context("the room's events ended")?;
-            match (after, event) {
-                (After::OtherLeft, RoomEvent::ParticipantDisconnected(_))
-                | (After::Reconnected, RoomEvent::Reconnected)
-                // The end of the room is the end, whatever was waited for.
-                | (_, RoomEvent::Disconnected { .. }) => break,
+async fn reconnect(visit: &mut Visit) -> anyhow::Result<()> {
+    in_time("coming back", async {
+        loop {
+            match visit.events.recv().await.context("the room's events ended")? {
+                RoomEvent::Reconnected => return Ok(()),
+                RoomEvent::Disconnected { reason } => {
+                    anyhow::bail!("the SDK gave up a room: {reason:?}")
+                }
                 _ => {}
             }
+        }
+    })
+    .await?
+}
+
+async fn leave(mut visit: Visit, after: After) -> anyhow::Result<()> {
+    in_time("what comes before leaving", async {
+        while !has_happened(&visit.room, after) {
+            visit.events.recv().await.context("the room's events ended")?;
         }
         anyhow::Ok(())
     })
@@ -191,6 +206,14 @@ async fn leave(mut visit: Visit, after: After) -> anyhow::Result<()> {
     let _ = in_time("leaving", visit.room.close()).await?;
     visit.tasks.shutdown().await;
     Ok(())
+}
+
+fn has_happened(room: &Room, after: After) -> bool {
+    match after {
+        After::Nothing => true,
+        After::OtherLeft => room.remote_participants().is_empty(),
+        After::Disconnected => room.connection_state() == ConnectionState::Disconnected,
+    }
 }
 
 /// Lets go of a join: each a little later in it than the last, from before the first byte to
