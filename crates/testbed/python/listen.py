@@ -1,8 +1,9 @@
 """A participant on the official Python SDK, in a process of its own: the counterpart of the
 program `peer`, with the arguments and the files that `bench fidelity` uses.
 
-Says a WAV file from a given moment on, or records what is heard with the time of every frame;
-silence before and after. Leaves when standard input ends.
+Says a WAV file from a given moment on, silence before and after, or records what is heard with
+the time of every frame. Answers the first line of standard input when its track is published or
+the other's is heard, the second with statistics as it leaves.
 """
 
 import argparse
@@ -82,12 +83,14 @@ async def main() -> None:
 
     tracks: list[rtc.RemoteAudioTrack] = []
     tasks: set[asyncio.Task] = set()
+    ready = asyncio.Event()
     room = rtc.Room()
 
     def subscribed(track, publication, participant) -> None:
         if arguments.record and track.kind == rtc.TrackKind.KIND_AUDIO:
             tracks.append(track)
             tasks.add(asyncio.create_task(record(track, arguments.rate, arguments.record)))
+            ready.set()
 
     room.on("track_subscribed", subscribed)
     await room.connect(arguments.url, arguments.token)
@@ -101,7 +104,11 @@ async def main() -> None:
         )
         await room.local_participant.publish_track(track, options)
         tasks.add(asyncio.create_task(speak(source, arguments.publish, arguments.speak_at_us)))
+        ready.set()
     loop = asyncio.get_running_loop()
+    await loop.run_in_executor(None, sys.stdin.readline)
+    await ready.wait()
+    print("{}", flush=True)
     await loop.run_in_executor(None, sys.stdin.readline)
     answer = await concealed(tracks[-1]) if tracks else {}
     for task in tasks:

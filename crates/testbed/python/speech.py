@@ -1,6 +1,7 @@
 """Speech for the benchmarks: sentences spoken by espeak-ng, a male and a female voice in turn.
 
-Writes 16-bit little-endian samples, mono, of the rate that is asked for. The same versions of
+Writes 16-bit little-endian samples, mono, of the rate that is asked for; a WAV file where the
+name ends so. The same versions of
 espeak-ng and scipy write the same bytes each time.
 """
 
@@ -60,4 +61,12 @@ if __name__ == "__main__":
     parser.add_argument("--rate", type=int, required=True)
     parser.add_argument("--out", type=pathlib.Path, required=True)
     arguments = parser.parse_args()
-    arguments.out.write_bytes(speech(arguments.rate).tobytes())
+    samples = speech(arguments.rate).tobytes()
+    if arguments.out.suffix == ".wav":
+        with wave.open(str(arguments.out), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(arguments.rate)
+            file.writeframes(samples)
+    else:
+        arguments.out.write_bytes(samples)
