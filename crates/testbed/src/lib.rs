@@ -6,10 +6,13 @@ mod cache;
 pub mod caller;
 pub mod livekit;
 pub mod model;
+pub mod netlab;
+pub mod peer;
 mod ports;
 pub mod postgres;
 mod process;
 pub mod product;
+mod program;
 pub mod proxy;
 pub mod voice;
 

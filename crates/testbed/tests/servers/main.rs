@@ -2,6 +2,8 @@
 
 mod agent;
 mod backend;
+mod bad_network;
 mod caller;
 mod livekit;
+mod netlab;
 mod postgres;
