@@ -6,7 +6,9 @@ use std::process::Command;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use trunkline_testbed::netlab::{Addresses, Direction, Host, Loss, NetLab, Profile, Share, Wire};
+use trunkline_testbed::netlab::{
+    Addresses, Counters, Direction, Host, Loss, NetLab, Profile, Share, Wire,
+};
 
 /// Far more than anything here ever takes.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -34,6 +36,19 @@ impl Pair {
             wire,
             lab,
         })
+    }
+
+    /// Waits until a direction's counters are as wanted.
+    fn counted(&self, direction: Direction, wanted: impl Fn(&Counters) -> bool) {
+        let until = Instant::now() + LIMIT;
+        loop {
+            let counters = self.wire.counters(direction);
+            if wanted(&counters) {
+                return;
+            }
+            assert!(Instant::now() < until, "{counters:?}");
+            std::thread::yield_now();
+        }
     }
 }
 
@@ -123,6 +138,10 @@ fn a_wire_loses_what_its_counters_say_and_nothing_else() {
     for number in 0..SENT {
         send(&client, local(&server), number);
     }
+    // What the wire has not read yet would meet the next profile.
+    pair.counted(Direction::Forth, |counters| {
+        counters.offered.packets == u64::from(SENT)
+    });
     pair.wire.set(Direction::Forth, Profile::default());
     // The last one says that all have come which will.
     send(&client, local(&server), SENT);
@@ -157,11 +176,7 @@ fn an_outage_is_one_directions_and_ends() {
     send(&server, local(&client), 2);
     assert_eq!(next(&client), 2, "the other direction carries on");
     // Counted when it has been dropped, and so before the outage ends.
-    let until = Instant::now() + LIMIT;
-    while pair.wire.counters(Direction::Forth).cut.packets == 0 {
-        assert!(Instant::now() < until, "the packet never came to the wire");
-        std::thread::yield_now();
-    }
+    pair.counted(Direction::Forth, |counters| counters.cut.packets == 1);
     pair.wire.mend(Direction::Forth);
     send(&client, local(&server), 3);
     assert_eq!(next(&server), 3, "the first one is lost");

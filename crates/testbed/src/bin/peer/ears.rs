@@ -31,6 +31,7 @@ const FLUSH_EVERY_FRAMES: u64 = 100;
 /// The peer's ears. They hear one track at a time, the one subscribed to last.
 pub(crate) struct Ears {
     rate: u32,
+    teller: Teller,
     hearing: Arc<Mutex<Hearing>>,
     track: Option<String>,
     task: JoinSet<anyhow::Result<()>>,
@@ -68,6 +69,7 @@ impl Ears {
         };
         Ok(Self {
             rate,
+            teller: teller.clone(),
             hearing: Arc::new(Mutex::new(Hearing {
                 teller,
                 recorder,
@@ -83,9 +85,10 @@ impl Ears {
         })
     }
 
-    /// Hears this track from now on.
-    pub(crate) fn listen(&mut self, track: RemoteAudioTrack) {
+    /// Hears this track of somebody's from now on.
+    pub(crate) fn listen(&mut self, track: RemoteAudioTrack, from: String) -> anyhow::Result<()> {
         self.task.abort_all();
+        self.teller.tell(What::Subscribed { from })?;
         self.track = Some(track.sid().to_string());
         let hearing = Arc::clone(&self.hearing);
         let rate = self.rate;
@@ -101,16 +104,17 @@ impl Ears {
             }
             Ok(())
         });
+        Ok(())
     }
 
-    /// Hears this track no more; `false` when it did not.
-    pub(crate) fn turn_away(&mut self, track: &RemoteAudioTrack) -> bool {
-        let heard = self.track.as_deref() == Some(track.sid().as_str());
-        if heard {
-            self.track = None;
-            self.task.abort_all();
+    /// Hears this track no more, if it did.
+    pub(crate) fn turn_away(&mut self, track: &RemoteAudioTrack) -> anyhow::Result<()> {
+        if self.track.as_deref() != Some(track.sid().as_str()) {
+            return Ok(());
         }
-        heard
+        self.track = None;
+        self.task.abort_all();
+        self.teller.tell(What::Unsubscribed)
     }
 
     /// Ends the recording.

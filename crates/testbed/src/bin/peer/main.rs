@@ -199,18 +199,13 @@ fn happened(
         } => {
             let from = participant.identity().0;
             if arguments.from.as_ref().is_none_or(|only| *only == from) {
-                teller.tell(What::Subscribed { from })?;
-                ears.listen(track);
+                ears.listen(track, from)?;
             }
         }
         RoomEvent::TrackUnsubscribed {
             track: RemoteTrack::Audio(track),
             ..
-        } => {
-            if ears.turn_away(&track) {
-                teller.tell(What::Unsubscribed)?;
-            }
-        }
+        } => ears.turn_away(&track)?,
         _ => {}
     }
     Ok(true)
