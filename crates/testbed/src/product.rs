@@ -13,12 +13,10 @@ use tokio::process::Command;
 
 use crate::ports;
 use crate::process::{Guarded, Signal, Spec, log_tail};
+use crate::program;
 
 /// Names a binary to be used instead of building one.
 const OVERRIDE: &str = "TRUNKLINE_BIN";
-
-/// A build from nothing takes some minutes on two cores.
-const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// From start to the first answer of `/healthz`.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -72,7 +70,7 @@ impl Product {
         database_url: &str,
         more: impl IntoIterator<Item = (&str, &str)>,
     ) -> anyhow::Result<Self> {
-        let program = binary().await?;
+        let program = program::built("trunkline", "trunkline", OVERRIDE).await?;
         let directory = tempfile::Builder::new()
             .prefix("trunkline-product-")
             .tempdir()
@@ -286,50 +284,4 @@ async fn run(
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8(output.stdout).context("what it printed is not UTF-8")
-}
-
-/// Finds the binary that belongs to the running test or demo, building it first:
-/// cargo does so only for the package's own tests.
-async fn binary() -> anyhow::Result<PathBuf> {
-    if let Some(program) = std::env::var_os(OVERRIDE).filter(|value| !value.is_empty()) {
-        return Ok(program.into());
-    }
-    // target/<profile>/deps/<test> or target/<profile>/<program>
-    let own = std::env::current_exe().context("cannot find our own program")?;
-    let profile = own
-        .ancestors()
-        .find(|path| path.join("deps").is_dir())
-        .context("our own program is not in cargo's target directory: set TRUNKLINE_BIN")?;
-    let profile_name = match profile.file_name().and_then(|name| name.to_str()) {
-        Some("debug") | None => "dev",
-        Some(name) => name,
-    };
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let target = profile
-        .parent()
-        .context("the target directory has no parent")?;
-    let build = Command::new(cargo)
-        .args([
-            "build",
-            "--quiet",
-            "--package",
-            "trunkline",
-            "--profile",
-            profile_name,
-        ])
-        .arg("--target-dir")
-        .arg(target)
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
-        .kill_on_drop(true)
-        .output();
-    let output = tokio::time::timeout(BUILD_LIMIT, build)
-        .await
-        .context("building trunkline took too long")?
-        .context("cannot run cargo")?;
-    anyhow::ensure!(
-        output.status.success(),
-        "trunkline does not build:\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(profile.join("trunkline"))
 }

@@ -1,9 +1,11 @@
 //! Real livekit-servers for tests, the demo and the benchmarks.
 //!
 //! Each is one project: its own URL, key and secret, on loopback ports of its
-//! own. It ends with its owner, even one that is killed.
+//! own, or in a host of a [`NetLab`](crate::netlab::NetLab). It ends with its
+//! owner, even one that is killed.
 
 mod binary;
+mod place;
 mod probe;
 
 use std::path::PathBuf;
@@ -17,7 +19,9 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 pub use self::binary::{VERSION, prepare};
+use self::place::Place;
 pub use self::probe::RoomProbe;
+use crate::netlab::Host;
 use crate::ports;
 use crate::process::{Guarded, Signal, Spec, log_tail};
 
@@ -53,6 +57,9 @@ pub struct LiveKitOptions {
     pub media: Media,
     /// The relay that the server is, too.
     pub turn: Option<Turn>,
+    /// The host of a lab where it runs, reached over the lab's wires only;
+    /// `None`: this machine's loopback interface.
+    pub host: Option<Host>,
 }
 
 /// How media reaches a server.
@@ -92,31 +99,8 @@ impl Default for LiveKitOptions {
             log_level: "info".to_owned(),
             media: Media::Any,
             turn: None,
+            host: None,
         }
-    }
-}
-
-/// The ports of one server. They stay the same over restarts.
-#[derive(Clone, Copy, Debug)]
-struct Ports {
-    signal: u16,
-    rtc_tcp: u16,
-    rtc_udp: u16,
-    turn_tcp: u16,
-    turn_udp: u16,
-}
-
-impl Ports {
-    fn pick() -> std::io::Result<Self> {
-        let [signal, rtc_tcp, turn_tcp] = ports::free_tcp()?;
-        let [rtc_udp, turn_udp] = ports::free_udp()?;
-        Ok(Self {
-            signal,
-            rtc_tcp,
-            rtc_udp,
-            turn_tcp,
-            turn_udp,
-        })
     }
 }
 
@@ -127,7 +111,7 @@ pub struct LiveKitServer {
     directory: TempDir,
     program: PathBuf,
     options: LiveKitOptions,
-    ports: Ports,
+    place: Place,
 }
 
 impl LiveKitServer {
@@ -142,12 +126,13 @@ impl LiveKitServer {
             .prefix("trunkline-livekit-")
             .tempdir()
             .context("cannot make a directory for livekit-server")?;
+        let place = Place::pick(options.host.as_ref())?;
         let mut server = Self {
             server: None,
             directory,
             program,
             options,
-            ports: Ports::pick().context("there is no free port")?,
+            place,
         };
         for attempt in 1..=ports::ATTEMPTS {
             match server.start_again().await {
@@ -155,33 +140,34 @@ impl LiveKitServer {
                 Err(error) if attempt == ports::ATTEMPTS => return Err(error),
                 Err(error) => tracing::debug!(attempt, "livekit-server did not start: {error:#}"),
             }
-            server.ports = Ports::pick().context("there is no free port")?;
+            server.place = Place::pick(server.options.host.as_ref())?;
         }
         unreachable!("the last attempt returns")
     }
 
-    /// The project's URL, as a tenant's row has it: `ws://127.0.0.1:<port>`.
+    /// The project's URL, as a tenant's row has it: `ws://127.0.0.1:<port>`, or
+    /// the same with the address of its host in the lab, for those in the lab.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("ws://127.0.0.1:{}", self.ports.signal)
+        format!("ws://{}", self.place.signal_address())
     }
 
-    /// The same for HTTP clients.
+    /// Its URL for HTTP clients in this process, also for a server in a lab.
     #[must_use]
     pub fn http_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.ports.signal)
+        format!("http://{}", self.place.address_from_here())
     }
 
-    /// Where the server listens: `127.0.0.1:<port>`.
+    /// Where this process reaches the server: `127.0.0.1:<port>`.
     #[must_use]
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.ports.signal)
+        self.place.address_from_here().to_string()
     }
 
     /// The port of the server's relay, for TCP and TLS.
     #[must_use]
     pub fn turn_tcp_port(&self) -> u16 {
-        self.ports.turn_tcp
+        self.place.turn_tcp
     }
 
     /// The project's API key.
@@ -283,13 +269,17 @@ impl LiveKitServer {
         }
         let config = self.directory.path().join("config.json");
         write_private(&config, &self.config()).context("cannot write livekit-server's config")?;
+        let command = vec![
+            self.program.clone().into_os_string(),
+            "--config".into(),
+            config.into_os_string(),
+        ];
         let server = Guarded::spawn(&Spec {
             name: "livekit-server",
-            command: vec![
-                self.program.clone().into_os_string(),
-                "--config".into(),
-                config.into_os_string(),
-            ],
+            command: match &self.options.host {
+                Some(host) => host.command_line(command),
+                None => command,
+            },
             log: &self.log_path(),
             user: None,
             last_signal: Signal::Kill,
@@ -348,30 +338,13 @@ impl LiveKitServer {
 
     /// The configuration. It is YAML to the server, and JSON is YAML.
     fn config(&self) -> serde_json::Value {
-        let Ports {
-            signal,
-            rtc_tcp,
-            rtc_udp,
-            ..
-        } = self.ports;
         let secret = self.api_secret().expose_secret();
         json!({
-            "port": signal,
-            "bind_addresses": ["127.0.0.1"],
+            "port": self.place.signal_address().port(),
+            "bind_addresses": self.place.bind_addresses(),
             "keys": { self.api_key(): secret },
             "logging": { "level": self.options.log_level, "json": false },
-            "rtc": {
-                "tcp_port": rtc_tcp,
-                "udp_port": rtc_udp,
-                "node_ip": "127.0.0.1",
-                "use_external_ip": false,
-                "force_tcp": self.options.media == Media::Tcp,
-                "enable_loopback_candidate": true,
-                "interfaces": { "includes": ["lo", "lo0"] },
-                // Without any, clients are told to ask public ones. On
-                // loopback there is nothing to find out.
-                "stun_servers": [format!("127.0.0.1:{rtc_udp}")],
-            },
+            "rtc": self.place.rtc(self.options.media),
             // Where participants keep the schemas of their data tracks.
             "enable_participant_data_blob": true,
             "room": {
@@ -393,13 +366,13 @@ impl LiveKitServer {
         });
         match &self.options.turn {
             None => config["enabled"] = false.into(),
-            Some(Turn::Udp) => config["udp_port"] = self.ports.turn_udp.into(),
+            Some(Turn::Udp) => config["udp_port"] = self.place.turn_udp.into(),
             Some(Turn::Tcp) => {
-                config["tls_port"] = self.ports.turn_tcp.into();
+                config["tls_port"] = self.place.turn_tcp.into();
                 config["external_tls"] = true.into();
             }
             Some(Turn::Tls { certificate, key }) => {
-                config["tls_port"] = self.ports.turn_tcp.into();
+                config["tls_port"] = self.place.turn_tcp.into();
                 config["cert_file"] = certificate.to_string_lossy().into();
                 config["key_file"] = key.to_string_lossy().into();
             }

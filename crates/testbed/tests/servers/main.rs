@@ -2,8 +2,10 @@
 
 mod agent;
 mod backend;
+mod bad_network;
 mod caller;
 mod livekit;
+mod netlab;
 mod network;
 mod postgres;
 mod redundancy;

@@ -6,6 +6,7 @@
 mod allocations;
 mod child;
 mod engine;
+mod fidelity;
 mod leaks;
 mod opus_alone;
 mod orders;
@@ -35,6 +36,8 @@ enum What {
     Engine(engine::EngineArguments),
     /// Whether rooms leave anything behind
     Leaks(leaks::LeaksArguments),
+    /// How speech arrives over a bad network
+    Fidelity(fidelity::FidelityArguments),
     /// A process that sits in rooms
     #[command(hide = true)]
     Rooms(rooms::RoomsArguments),
@@ -61,6 +64,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse().what {
         What::Engine(arguments) => engine::run(arguments).await?,
         What::Leaks(arguments) => return leaks::run(arguments).await,
+        What::Fidelity(arguments) => fidelity::run(arguments).await?,
         What::Rooms(arguments) => rooms::run(arguments).await?,
         What::Pairs(arguments) => pair::run(arguments).await?,
         What::Visitor => visitor::run().await?,
