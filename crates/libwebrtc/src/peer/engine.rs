@@ -50,14 +50,15 @@ const MAX_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 const MAX_REMOTE_CANDIDATES: usize = 64;
 
 /// The header extensions understood, by URI.
-const EXTENSIONS: [(&str, Extension); 3] = [
+///
+/// Not among them: the transport-wide sequence number, and the feedback that goes with it. It is
+/// what senders of video learn the bandwidth from. Audio takes what it needs whatever that is, and
+/// feedback ten to twenty times a second each way would add a third to its packets, and the books
+/// about them 90 kB to a connection. Loss and round trip come with the reports of RTCP.
+const EXTENSIONS: [(&str, Extension); 2] = [
     (
         "urn:ietf:params:rtp-hdrext:ssrc-audio-level",
         Extension::AudioLevel,
-    ),
-    (
-        "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
-        Extension::TransportSequenceNumber,
     ),
     ("urn:ietf:params:rtp-hdrext:sdes:mid", Extension::RtpMid),
 ];
@@ -293,7 +294,6 @@ impl Engine {
             hash_func: setup.remote_fingerprint.hash.clone(),
             bytes: setup.remote_fingerprint.digest.clone(),
         });
-        api.enable_twcc_feedback();
         api.start_dtls(setup.dtls_active)
             .map_err(|error| RtcError::internal(format!("DTLS cannot start: {error}")))?;
         Ok(Self {
