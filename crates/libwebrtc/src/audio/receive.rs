@@ -57,7 +57,8 @@ struct Shared {
 
 #[derive(Default)]
 struct Streams {
-    attached: Vec<Arc<Stream>>,
+    /// Shared, so that each tick takes them along without copying the list.
+    attached: Arc<[Arc<Stream>]>,
     /// Up to when frames have been handed out; `None` while there is no stream.
     clock: Option<Instant>,
     ended: bool,
@@ -103,7 +104,7 @@ impl ReceiveTrack {
                 None => return,
             },
         };
-        for stream in &self.shared.streams.lock().attached {
+        for stream in self.shared.streams.lock().attached.iter() {
             let mut playout = stream.playout.lock();
             match &parts {
                 None => playout.insert(now, ssrc, seq, timestamp, payload),
@@ -133,7 +134,7 @@ impl ReceiveTrack {
             (due.min(MAX_FRAMES_AT_ONCE), streams.attached.clone())
         };
         let enabled = self.shared.enabled.load(Ordering::Relaxed);
-        for stream in streams {
+        for stream in streams.iter() {
             stream.play(now, frames, enabled);
         }
     }
@@ -157,7 +158,7 @@ impl ReceiveTrack {
             streams.clock = None;
             std::mem::take(&mut streams.attached)
         };
-        for stream in attached {
+        for stream in attached.iter() {
             stream.frames.end();
         }
     }
@@ -183,7 +184,8 @@ impl ReceiveTrack {
         if streams.ended {
             return false;
         }
-        streams.attached.push(stream.clone());
+        let attached = streams.attached.iter().chain([stream]).cloned();
+        streams.attached = attached.collect();
         if streams.clock.is_none() {
             streams.clock = Some(Instant::now());
             drop(streams);
@@ -194,9 +196,9 @@ impl ReceiveTrack {
 
     fn detach(&self, stream: &Arc<Stream>) {
         let mut streams = self.shared.streams.lock();
-        streams
-            .attached
-            .retain(|attached| !Arc::ptr_eq(attached, stream));
+        let others = streams.attached.iter();
+        let others = others.filter(|other| !Arc::ptr_eq(other, stream)).cloned();
+        streams.attached = others.collect();
         if streams.attached.is_empty() {
             streams.clock = None;
         }

@@ -17,9 +17,6 @@ const RED_PAYLOAD_TYPE: u8 = 63;
 /// Frames of 10 ms and more, and in-band error correction.
 const OPUS_FMTP: &str = "minptime=10;useinbandfec=1";
 
-/// Feedback about every packet's arrival, from which the sender learns the bandwidth.
-const TRANSPORT_FEEDBACK: &str = "transport-cc";
-
 /// Video codecs in our offers, with payload type and parameters. None is decoded: they are named
 /// so that rooms with video negotiate and show their tracks.
 const VIDEO: [(u8, &str, Option<&str>); 4] = [
@@ -92,7 +89,7 @@ fn opus(payload_type: u8) -> Codec {
         clock_rate: 48_000,
         channels: Some(2),
         fmtp: Some(OPUS_FMTP.to_owned()),
-        feedback: vec![TRANSPORT_FEEDBACK.to_owned(), NACK.to_owned()],
+        feedback: vec![NACK.to_owned()],
     }
 }
 

@@ -13,7 +13,6 @@ mod channel;
 mod driver;
 mod encryption;
 mod engine;
-mod feedback;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod handlers;

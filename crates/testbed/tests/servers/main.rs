@@ -4,6 +4,7 @@ mod agent;
 mod backend;
 mod bad_network;
 mod caller;
+mod leaks;
 mod livekit;
 mod netlab;
 mod network;

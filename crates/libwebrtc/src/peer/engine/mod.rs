@@ -25,7 +25,6 @@ use str0m::{
     format::{Codec, FormatParams},
     media::Frequency,
     net::{Protocol, Receive},
-    rtp::Ssrc,
 };
 pub(super) use str0m::{channel::ChannelId, media::Mid};
 
@@ -37,12 +36,11 @@ pub(super) use self::{
     streams::RtpOut,
 };
 use self::{
-    extensions::{feedback_ids, str0m_extensions},
+    extensions::str0m_extensions,
     identity::{Identity, identity, str0m_credentials},
     output::translate,
 };
 use super::{
-    feedback::FeedbackNumbers,
     network::{Arrival, Departure, Transport},
     retransmission::SentPackets,
 };
@@ -111,7 +109,6 @@ pub(super) struct Engine {
     /// The section that an SSRC came in.
     mids: HashMap<u32, Mid>,
     sources_ever: HashSet<u32>,
-    feedback: FeedbackNumbers,
     /// Sections in which lost packets are asked for again.
     asking: HashSet<Mid>,
     is_far_away: bool,
@@ -173,7 +170,6 @@ impl Engine {
             hash_func: setup.remote_fingerprint.hash.clone(),
             bytes: setup.remote_fingerprint.digest.clone(),
         });
-        api.enable_twcc_feedback();
         api.start_dtls(setup.dtls_active)
             .map_err(|error| RtcError::internal(format!("DTLS cannot start: {error}")))?;
         Ok(Self {
@@ -188,7 +184,6 @@ impl Engine {
             local_tcp: Vec::new(),
             mids: HashMap::new(),
             sources_ever: HashSet::new(),
-            feedback: FeedbackNumbers::new(feedback_ids(setup.extensions)),
             asking: HashSet::new(),
             is_far_away: false,
             sent: Vec::new(),
@@ -237,13 +232,7 @@ impl Engine {
             return false;
         };
         let input = Input::Receive(now, datagram);
-        let is_heard = |ssrc: u32, payload_type: u8| {
-            !Ssrc::from(ssrc).is_probe() && payload_type != REPEATED_PAYLOAD_TYPE
-        };
-        if !self.rtc.accepts(&input)
-            || !self.feedback.may_pass(bytes, is_heard)
-            || !self.may_be_new(source, bytes)
-        {
+        if !self.rtc.accepts(&input) || !self.may_be_new(source, bytes) {
             return false;
         }
         self.traffic.packets_received += 1;

@@ -30,8 +30,6 @@ pub(in crate::peer) struct RtpIn {
     pub(in crate::peer) sequence: u64,
     pub(in crate::peer) timestamp: u32,
     pub(in crate::peer) header_bytes: usize,
-    /// For feedback about its arrival.
-    pub(in crate::peer) feedback_number: Option<u16>,
     pub(in crate::peer) payload: Arc<[u8]>,
 }
 
@@ -77,7 +75,6 @@ pub(super) fn translate(event: RtcEvent) -> Option<EngineOutput> {
             sequence: *packet.seq_no,
             timestamp: packet.header.timestamp,
             header_bytes: packet.header.header_len,
-            feedback_number: packet.header.ext_vals.transport_cc,
             payload: packet.payload,
         }),
         RtcEvent::MediaEgressStats(stats) => EngineOutput::Report {

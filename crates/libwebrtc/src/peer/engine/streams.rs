@@ -203,9 +203,6 @@ impl Engine {
         let EngineOutput::Rtp(packet) = output else {
             return Ok(());
         };
-        if let Some(number) = packet.feedback_number {
-            self.feedback.seen(number);
-        }
         if self.sources_ever.insert(packet.ssrc) && self.sources_ever.len() > MAX_SOURCES_EVER {
             return Err(RtcError::internal("the peer has too many sources"));
         }

@@ -1,0 +1,21 @@
+//! Counts the allocations of this program. The count is of Rust's allocator: what libopus and the
+//! crypto library ask of C's is not in it (they ask when they are made, and not for packets).
+
+use std::alloc::System;
+
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// Allocations, and growths of allocations, since the beginning.
+pub(crate) fn count() -> u64 {
+    let stats = ALLOCATOR.stats();
+    (stats.allocations + stats.reallocations) as u64
+}
+
+/// Bytes that are allocated and not freed.
+pub(crate) fn live_bytes() -> i64 {
+    let stats = ALLOCATOR.stats();
+    stats.bytes_allocated as i64 - stats.bytes_deallocated as i64
+}

@@ -1,0 +1,73 @@
+//! `./dev bench`: what the media engine costs, whether it leaks, and how it sounds; beside it
+//! Google's C++ engine, through the official Python SDK.
+//!
+//! Each prints text for people and, as its last line, one JSON object.
+
+mod allocations;
+mod child;
+mod engine;
+mod fidelity;
+mod leaks;
+mod opus_alone;
+mod orders;
+mod pair;
+mod protocol;
+mod report;
+mod rooms;
+mod speech;
+mod usage;
+mod visitor;
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "bench")]
+struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// What a room costs
+    Engine(engine::EngineArguments),
+    /// Whether rooms leave anything behind
+    Leaks(leaks::LeaksArguments),
+    /// How speech arrives over a bad network
+    Fidelity(fidelity::FidelityArguments),
+    /// A process that sits in rooms
+    #[command(hide = true)]
+    Rooms(rooms::RoomsArguments),
+    /// A process of connections without an SDK
+    #[command(hide = true)]
+    Pairs(pair::PairArguments),
+    /// A process that joins and leaves
+    #[command(hide = true)]
+    Visitor,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env()
+                .unwrap_or_else(|_| "warn,livekit=off,libwebrtc=error".into()),
+        )
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
+    trunkline_testbed::install_crypto();
+    match Arguments::parse().what {
+        What::Engine(arguments) => engine::run(arguments).await?,
+        What::Leaks(arguments) => return leaks::run(arguments).await,
+        What::Fidelity(arguments) => fidelity::run(arguments).await?,
+        What::Rooms(arguments) => rooms::run(arguments).await?,
+        What::Pairs(arguments) => pair::run(arguments).await?,
+        What::Visitor => visitor::run().await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
