@@ -14,10 +14,13 @@ const SEPARATOR: &str = "__";
 
 /// Variables of this prefix that are for somebody else: the command line, and
 /// the tests and demo.
-const NOT_SETTINGS: [&str; 3] = [
+const NOT_SETTINGS: [&str; 6] = [
     "TRUNKLINE_CONFIG",
     "TRUNKLINE_BIN",
     "TRUNKLINE_LIVEKIT_SERVER",
+    "TRUNKLINE_PEER_BIN",
+    "TRUNKLINE_PEER_TOKEN",
+    "TRUNKLINE_REQUIRE_NETLAB",
 ];
 
 /// Plain variables that hosting platforms and people have set anyway. They fill
