@@ -11,6 +11,7 @@ use super::{
     PeerShared,
     engine::{ChannelId, Engine},
     handlers::{ChannelHandlers, Event},
+    stream_limit::MAX_STREAMS,
 };
 use crate::data_channel::{DataChannelError, DataChannelInit, DataChannelState};
 
@@ -25,8 +26,8 @@ const MAX_SENT: usize = 64 * 1024;
 /// Largest message that can be received, in bytes: what the transport puts together.
 pub(super) const MAX_RECEIVED: u32 = 256 * 1024;
 
-/// Channels at a time, ours and the peer's. Browsers have 1,024 streams; the SDK uses three.
-pub(super) const MAX_CHANNELS: usize = 1_024;
+/// Channels at a time, ours and the peer's. The SDK uses three.
+pub(super) const MAX_CHANNELS: usize = MAX_STREAMS as usize;
 
 /// Longest label that is taken of the peer, in bytes. Those in use are words.
 pub(super) const MAX_LABEL: usize = 1_024;

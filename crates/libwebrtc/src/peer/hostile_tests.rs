@@ -3,12 +3,11 @@
 use std::collections::HashSet;
 
 use super::{
-    channel::MAX_CHANNELS,
     engine,
     fuzzing::{
         datagrams::{Link, THEIRS},
         descriptions::channel,
-        open_crypto::TAG,
+        open_crypto::{TAG, recorded},
     },
     network::{LocalCandidate, Transport},
 };
@@ -53,7 +52,7 @@ fn checks_from_everywhere_are_answered_up_to_a_bound() {
 fn packet(ssrc: u32) -> Vec<u8> {
     let mut packet = vec![0x90, 111, 0, 1, 0, 0, 0, 0];
     packet.extend(ssrc.to_be_bytes());
-    packet.extend([0xBE, 0xDE, 0, 1, 0x30, b'0', 0, 0, 72, 1, 2]);
+    packet.extend([0xBE, 0xDE, 0, 1, 0x20, b'0', 0, 0, 72, 1, 2]);
     packet.extend(TAG);
     packet
 }
@@ -72,22 +71,37 @@ fn sources_without_end_end_the_connection() {
 }
 
 #[test]
-fn channels_without_end_end_the_connection() {
+fn channels_without_end_are_not_opened() {
     let mut link = link();
-    let open = |link: &mut Link, count| {
-        for _ in 0..count {
-            link.peer.open_channel("more", &DataChannelInit::default());
-            link.pass(MILLISECOND);
-        }
-        for _ in 0..10 {
-            link.pass(MILLISECOND * 100);
-        }
-    };
-    open(&mut link, MAX_CHANNELS - 10);
-    assert!(link.state.channels.len() > MAX_CHANNELS - 20);
+    // The peer has the even streams; those from 1,024 on are not there.
+    for _ in 0..600 {
+        link.peer.open_channel("more", &DataChannelInit::default());
+        link.pass(MILLISECOND);
+    }
+    for _ in 0..10 {
+        link.pass(MILLISECOND * 100);
+    }
+    let count = link.state.channels.len();
+    assert!((500..=514).contains(&count), "{count}");
     assert!(link.state.engine.is_some());
-    open(&mut link, 20);
-    assert!(link.has_failed());
+}
+
+#[test]
+fn data_of_streams_that_are_not_there_is_not_taken() {
+    let mut link = link();
+    let mut is_acknowledged = |stream| {
+        let packet = link.sctp.data(stream, b"x");
+        link.from_us.clear();
+        link.hear(THEIRS, &packet);
+        link.wait(MILLISECOND * 300);
+        let sack = |(_, datagram): &(_, Vec<u8>)| {
+            recorded(datagram).is_some_and(|packet| packet.get(12) == Some(&3))
+        };
+        link.from_us.iter().any(sack)
+    };
+    assert!(is_acknowledged(1_023));
+    assert!(!is_acknowledged(1_024));
+    assert!(!is_acknowledged(65_535));
 }
 
 #[test]

@@ -29,6 +29,7 @@ mod retransmission;
 mod runtime;
 mod state;
 mod stats;
+mod stream_limit;
 mod transceiver;
 mod transport_events;
 
@@ -48,6 +49,7 @@ pub(crate) use self::{
 use self::{
     handlers::Handlers,
     state::State,
+    stream_limit::MAX_STREAMS,
     transceiver::{MediaKind, check_sendable},
 };
 use crate::{
@@ -222,8 +224,7 @@ impl PeerGuard {
     ) -> Result<DataChannel, RtcError> {
         self.change(|state| {
             if init.negotiated {
-                // Source of the bound: RFC 8832, section 6.
-                if !(0..=i32::from(u16::MAX - 1)).contains(&init.id) {
+                if !(0..i32::from(MAX_STREAMS)).contains(&init.id) {
                     return Err(RtcError::invalid_state("a negotiated channel needs an id"));
                 }
                 if state.has_negotiated_channel(init.id) {

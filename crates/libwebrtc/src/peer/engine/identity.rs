@@ -10,6 +10,7 @@ use str0m::{
 
 use crate::{
     RtcError,
+    peer::stream_limit::limited,
     sdp::{Fingerprint, IceCredentials},
 };
 
@@ -24,7 +25,7 @@ pub(super) struct Identity {
 pub(super) fn identity() -> Result<&'static Identity, RtcError> {
     static IDENTITY: OnceLock<Option<Identity>> = OnceLock::new();
     let make = || {
-        let provider = Arc::new(from_feature_flags());
+        let provider = Arc::new(limited(from_feature_flags()));
         let certificate = provider.dtls_provider.generate_certificate()?;
         let digest = provider
             .sha256_provider

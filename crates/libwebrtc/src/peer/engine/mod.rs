@@ -1,5 +1,5 @@
-//! str0m behind the few verbs that a connection needs. The only module that names it, by its
-//! concerns: candidates, channels, streams, and what comes out.
+//! str0m behind the few verbs that a connection needs. The only module that names it (but for
+//! [`super::stream_limit`]), by its concerns: candidates, channels, streams, and what comes out.
 //!
 //! It runs in RTP mode over the direct API: packets in and out, negotiation done by the caller.
 //! Errors that str0m reports are of two kinds: a packet that does not fit (ignored, as any socket

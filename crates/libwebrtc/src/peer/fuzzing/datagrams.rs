@@ -4,24 +4,28 @@
 use std::{
     collections::VecDeque,
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::{
-    descriptions::{channel, connection, transceiver},
+    descriptions::{channel, connection, transceiver_of},
     open_crypto::{self, TAG},
+    sctp::{Sctp, Side, checksum},
 };
 use crate::{
+    audio::EncodedFrame,
     data_channel::DataChannelInit,
     fuzzing::Input,
     peer::{
         channel::MAX_CHANNELS,
-        engine::{self, ChannelId, Engine, EngineOutput, Setup},
+        engine::{self, ChannelId, Engine, EngineOutput, RtpOut, Setup},
         network::{Arrival, LocalCandidate, Transport},
         state::State,
         stats,
-        transceiver::MediaKind,
+        transceiver::{MediaKind, TransceiverCore},
     },
+    rtp_transceiver::{RtpTransceiverDirection, RtpTransceiverInit},
     sdp::{Fingerprint, IceCredentials},
     session_description::{SdpType, SessionDescription},
 };
@@ -52,9 +56,11 @@ pub(in crate::peer) struct Link {
     pub(in crate::peer) from_us: VecDeque<(SocketAddr, Vec<u8>)>,
     credentials: [IceCredentials; 2],
     is_peer_up: bool,
-    /// The tag that our side of SCTP wants to see.
-    sctp_tag: [u8; 4],
+    pub(in crate::peer) sctp: Sctp,
     sent: Option<ChannelId>,
+    audio: Arc<TransceiverCore>,
+    /// Packets of ours.
+    packets: u64,
 }
 
 /// Begins a connection, and does with it what the input says.
@@ -89,8 +95,7 @@ fn answer(credentials: &IceCredentials, fingerprint: &Fingerprint, ssrc: u32) ->
          m=audio 9 UDP/TLS/RTP/SAVPF 111 63\r\na=mid:0\r\na=sendrecv\r\na=rtpmap:111 opus/48000/2\r\n\
          a=rtcp-fb:111 nack\r\na=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\n\
          a=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\n\
-         a=extmap:2 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01\r\n\
-         a=extmap:3 urn:ietf:params:rtp-hdrext:sdes:mid\r\n\
+         a=extmap:2 urn:ietf:params:rtp-hdrext:sdes:mid\r\n\
          a=msid:stream track\r\na=ssrc:{ssrc} cname:x\r\n\
          m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:1\r\na=sctp-port:5000\r\n"
     )
@@ -100,7 +105,7 @@ impl Link {
     pub(in crate::peer) fn new(is_open: bool) -> Self {
         let now = Instant::now();
         let mut state = connection();
-        let audio = transceiver(&mut state, MediaKind::Audio, None);
+        let audio = speaker(&mut state);
         let credentials = [state.credentials.clone(), engine::new_credentials()];
         let fingerprint = if is_open {
             open_crypto::fingerprint()
@@ -149,9 +154,11 @@ impl Link {
             to_us: VecDeque::new(),
             from_us: VecDeque::new(),
             is_peer_up: false,
-            sctp_tag: [0; 4],
+            sctp: Sctp::default(),
             sent: None,
             credentials,
+            audio,
+            packets: 0,
         };
         link.answer(&fingerprint, SSRC);
         let candidate = engine::candidate_line(&theirs).expect("a line");
@@ -195,7 +202,7 @@ impl Link {
                 }
                 let arrival = arrival(OURS, THEIRS, &datagram);
                 self.peer.receive(self.now, &arrival);
-                drain_peer(&mut self.peer, &mut self.to_us, &mut self.is_peer_up);
+                self.drain_peer();
             }
         }
     }
@@ -215,13 +222,20 @@ impl Link {
         self.state.liveness.tick(self.now);
         self.state.events.clear();
         self.peer.tick(self.now);
-        let before = self.to_us.len();
-        drain_peer(&mut self.peer, &mut self.to_us, &mut self.is_peer_up);
-        for datagram in self.to_us.iter().skip(before) {
-            if let Some(tag) = open_crypto::recorded(datagram).and_then(|sctp| sctp.get(4..8))
-                && tag != [0; 4]
-            {
-                self.sctp_tag.copy_from_slice(tag);
+        self.drain_peer();
+    }
+
+    /// The peer is not what is tested: where its own transport gives up, it says nothing more.
+    fn drain_peer(&mut self) {
+        for _ in 0..10_000 {
+            match self.peer.poll() {
+                Ok(EngineOutput::Wait(_)) | Err(_) => return,
+                Ok(EngineOutput::Packet(departure)) => {
+                    self.sctp.overhear(&departure.bytes, Side::Theirs);
+                    self.to_us.push_back(departure.bytes);
+                }
+                Ok(EngineOutput::Secured) => self.is_peer_up = true,
+                Ok(_) => {}
             }
         }
     }
@@ -231,6 +245,7 @@ impl Link {
             match engine.poll() {
                 Ok(EngineOutput::Wait(_)) => return,
                 Ok(EngineOutput::Packet(departure)) => {
+                    self.sctp.overhear(&departure.bytes, Side::Ours);
                     self.from_us
                         .push_back((departure.destination, departure.bytes));
                 }
@@ -241,6 +256,12 @@ impl Link {
                 }
             }
         }
+    }
+
+    /// Time passes, and nothing arrives.
+    pub(in crate::peer) fn wait(&mut self, time: Duration) {
+        self.now += time;
+        self.drive();
     }
 
     /// A datagram reaches us.
@@ -254,7 +275,7 @@ impl Link {
 
     pub(in crate::peer) fn step(&mut self, input: &mut Input<'_>) {
         let what = input.byte();
-        match what % 12 {
+        match what % 13 {
             0 => {
                 let piece = input.piece();
                 self.hear(THEIRS, piece);
@@ -276,9 +297,9 @@ impl Link {
             }
             3 => self.hear(THEIRS, &[input.piece(), &TAG].concat()),
             4 => self.hear(THEIRS, &rtp(input)),
-            5 => self.hear(THEIRS, &rtcp(input)),
+            5 => self.hear(THEIRS, &rtcp(input, self.audio.ssrc())),
             6 => {
-                let packet = self.sctp(input);
+                let packet = self.sctp.packet(input);
                 self.hear(THEIRS, &packet);
             }
             7 => {
@@ -286,15 +307,41 @@ impl Link {
                 self.pass(time);
             }
             8 => {
-                // Time in which nothing arrives: what the peer says waits for a step of the sort 1.
-                self.now += Duration::from_millis(input.byte().into());
-                self.drive();
+                // What the peer says waits for a step of the sort 1.
+                self.wait(Duration::from_millis(input.byte().into()));
                 self.from_us.clear();
                 self.to_us.truncate(MAX_STEPS);
             }
-            9 => self.hear(THEIRS, &[&[20 + what / 12], input.piece()].concat()),
-            10 => self.peer_channels(what / 12, input),
-            _ => self.renegotiate(input),
+            9 => self.hear(THEIRS, &[&[20 + what / 13], input.piece()].concat()),
+            10 => self.peer_channels(what / 13, input),
+            11 => self.renegotiate(input),
+            _ => self.speak(input.byte()),
+        }
+    }
+
+    /// We send some packets, which the peer may report on and ask for again.
+    fn speak(&mut self, count: u8) {
+        for _ in 0..=count % 8 {
+            self.packets += 1;
+            let header = RtpOut {
+                ssrc: self.audio.ssrc(),
+                payload_type: 111,
+                sequence: self.packets,
+                timestamp: self.packets as u32 * 960,
+                is_repeatable: count & 8 == 0,
+            };
+            let frame = EncodedFrame {
+                payload: &[72, count, 1],
+                rtp_ticks: 960,
+                audio_level_dbov: 30,
+                voice_activity: true,
+                marker: false,
+            };
+            if let Some(engine) = &mut self.state.engine {
+                engine.write_rtp(self.now, &header, &frame);
+            }
+            self.now += Duration::from_millis(20);
+            self.drive();
         }
     }
 
@@ -358,24 +405,6 @@ impl Link {
         (source, message)
     }
 
-    /// Chunks of the input in a packet that counts.
-    fn sctp(&self, input: &mut Input<'_>) -> Vec<u8> {
-        let mut packet = [0x13, 0x88, 0x13, 0x88].to_vec();
-        packet.extend_from_slice(&self.sctp_tag);
-        packet.extend_from_slice(&[0; 4]);
-        let (kind, flags, body) = (input.byte(), input.byte(), input.piece());
-        if kind < 0xF0 {
-            let length = u16::try_from(body.len() + 4).unwrap_or_default();
-            packet.extend_from_slice(&[kind % 16, flags]);
-            packet.extend_from_slice(&length.to_be_bytes());
-        }
-        packet.extend_from_slice(body);
-        packet.resize(packet.len().next_multiple_of(4), 0);
-        let check = checksum(&packet, 0x82F6_3B78).to_le_bytes();
-        packet[8..12].copy_from_slice(&check);
-        open_crypto::record(&packet)
-    }
-
     /// What holds whatever comes.
     fn check(&self) {
         assert!(self.state.channels.len() <= MAX_CHANNELS);
@@ -401,16 +430,13 @@ fn arrival<'a>(source: &str, destination: &str, bytes: &'a [u8]) -> Arrival<'a> 
     }
 }
 
-/// The peer is not what is tested: where its own transport gives up, it says nothing more.
-fn drain_peer(peer: &mut Engine, to_us: &mut VecDeque<Vec<u8>>, is_up: &mut bool) {
-    for _ in 0..10_000 {
-        match peer.poll() {
-            Ok(EngineOutput::Wait(_)) | Err(_) => return,
-            Ok(EngineOutput::Packet(departure)) => to_us.push_back(departure.bytes),
-            Ok(EngineOutput::Secured) => *is_up = true,
-            Ok(_) => {}
-        }
-    }
+fn speaker(state: &mut State) -> Arc<TransceiverCore> {
+    let init = RtpTransceiverInit {
+        direction: RtpTransceiverDirection::SendRecv,
+        stream_ids: Vec::new(),
+        send_encodings: Vec::new(),
+    };
+    transceiver_of(state, MediaKind::Audio, init, None)
 }
 
 /// A media packet of the section or of none, from a source that is known or new.
@@ -429,10 +455,10 @@ fn rtp(input: &mut Input<'_>) -> Vec<u8> {
     packet.extend_from_slice(&input.long().to_be_bytes());
     packet.extend_from_slice(&ssrc.to_be_bytes());
     if what & 0x40 == 0 {
-        // The section's mid, a level and a number for the feedback.
+        // The section's mid, a level and something that was not agreed on.
         let [high, low] = input.word().to_be_bytes();
         packet.extend_from_slice(&[0xBE, 0xDE, 0, 2]);
-        packet.extend_from_slice(&[0x30, b'0', 0x10, 0x85, 0x21, high, low, 0]);
+        packet.extend_from_slice(&[0x20, b'0', 0x10, 0x85, 0x31, high, low, 0]);
     } else {
         let words = input.byte() % 8;
         packet.extend_from_slice(&[0xBE, 0xDE, 0, words]);
@@ -446,12 +472,16 @@ fn rtp(input: &mut Input<'_>) -> Vec<u8> {
 }
 
 /// Reports and feedback, several in one packet.
-fn rtcp(input: &mut Input<'_>) -> Vec<u8> {
+fn rtcp(input: &mut Input<'_>, ours: u32) -> Vec<u8> {
     let mut packet = Vec::new();
     for _ in 0..=input.byte() % 3 {
         let (count, kind) = (input.byte(), input.byte());
         let mut body = input.piece().to_vec();
         body.resize(body.len().next_multiple_of(4).max(4), 0);
+        if let (0, Some(about)) = (kind & 0x40, body.get_mut(4..8)) {
+            // Where reports and requests name the stream that they are about.
+            about.copy_from_slice(&ours.to_be_bytes());
+        }
         let words = match kind & 0x80 {
             0 => u16::try_from(body.len() / 4).unwrap_or_default(),
             _ => input.word(),
@@ -470,12 +500,4 @@ fn attribute(to: &mut Vec<u8>, kind: u16, value: &[u8]) {
     to.extend_from_slice(&u16::try_from(value.len()).unwrap_or_default().to_be_bytes());
     to.extend_from_slice(value);
     to.resize(to.len().next_multiple_of(4), 0);
-}
-
-/// CRC-32 with the polynomial of STUN's or SCTP's, bit by bit.
-fn checksum(bytes: &[u8], polynomial: u32) -> u32 {
-    let step = |crc: u32, _| (crc >> 1) ^ (polynomial & (crc & 1).wrapping_neg());
-    !bytes
-        .iter()
-        .fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))
 }

@@ -22,6 +22,7 @@ use crate::{
     },
     peer_connection::SignalingState,
     peer_connection_factory::RtcConfiguration,
+    rtp_transceiver::RtpTransceiverInit,
     session_description::{SdpType, SessionDescription},
 };
 
@@ -42,13 +43,18 @@ pub(super) fn connection() -> State {
     State::new(Weak::new(), RtcConfiguration::default(), fingerprint)
 }
 
-pub(super) fn transceiver(
+fn transceiver(state: &mut State, kind: MediaKind, track_id: Option<&str>) -> Arc<TransceiverCore> {
+    transceiver_of(state, kind, receive_only(), track_id)
+}
+
+pub(super) fn transceiver_of(
     state: &mut State,
     kind: MediaKind,
+    init: RtpTransceiverInit,
     track_id: Option<&str>,
 ) -> Arc<TransceiverCore> {
     let wake = Arc::new(Notify::new());
-    let core = TransceiverCore::new(kind, Weak::new(), None, receive_only(), track_id, wake);
+    let core = TransceiverCore::new(kind, Weak::new(), None, init, track_id, wake);
     state.transceivers.push(Arc::clone(&core));
     core
 }

@@ -3,6 +3,7 @@
 pub(super) mod datagrams;
 pub(super) mod descriptions;
 pub(super) mod open_crypto;
+pub(super) mod sctp;
 
 pub use self::{
     datagrams::datagrams,

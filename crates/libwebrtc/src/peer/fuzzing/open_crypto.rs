@@ -16,7 +16,7 @@ use str0m::crypto::{
     from_feature_flags,
 };
 
-use crate::sdp::Fingerprint;
+use crate::{peer::stream_limit::limited, sdp::Fingerprint};
 
 /// The type of a DTLS record with data. Source: RFC 6347, section 4.1.
 const RECORD: u8 = 23;
@@ -30,13 +30,13 @@ pub(in crate::peer) const TAG: [u8; 16] = [0; 16];
 static REAL: LazyLock<CryptoProvider> = LazyLock::new(from_feature_flags);
 
 static OPEN: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
-    Arc::new(CryptoProvider {
+    Arc::new(limited(CryptoProvider {
         srtp_provider: &OpenSrtp,
         sha1_hmac_provider: &NoIntegrity,
         sha1_provider: REAL.sha1_provider,
         sha256_provider: REAL.sha256_provider,
         dtls_provider: &OpenDtls,
-    })
+    }))
 });
 
 pub(super) fn provider() -> Arc<CryptoProvider> {
@@ -57,7 +57,7 @@ pub(super) fn record(data: &[u8]) -> Vec<u8> {
 }
 
 /// The data of a datagram, if it is some.
-pub(super) fn recorded(datagram: &[u8]) -> Option<&[u8]> {
+pub(in crate::peer) fn recorded(datagram: &[u8]) -> Option<&[u8]> {
     datagram.strip_prefix(&[RECORD])
 }
 
