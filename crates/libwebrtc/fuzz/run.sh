@@ -2,7 +2,7 @@
 # Builds and runs fuzz targets; `./dev fuzz` calls it with cargo-fuzz on PATH.
 #   run.sh [--seconds N] [--at-once N] [--keep] [TARGET…]
 # Progress and failures go to stderr; the last line of stdout is one JSON object. What is found on
-# the way is kept under target/fuzz/found, and with --keep the best of it in corpus/ afterwards.
+# the way is kept under target/fuzz/found, and with --keep a part of it in corpus/ afterwards.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
@@ -99,8 +99,9 @@ while ((${#running[@]} + ${#waiting[@]} > 0)); do
     fi
 done
 
-# keep TARGET : the smallest inputs that reach everything, as many as there is room for.
-keep_best() {
+# keep_some TARGET : of the inputs that together reach everything, as many as there is room for, those
+# written by hand first. Which ones is left to chance: their names are hashes.
+keep_some() {
     local name=$1 merged=$WORK/merged/$1 corpus=$FUZZ/corpus/$1 bytes=0 count=0 size file
     rm -rf "$merged" && mkdir -p "$merged"
     "$WORK/bin/$name" -merge=1 -rss_limit_mb="$MEMORY" -timeout="$TIMEOUT" \
@@ -123,7 +124,7 @@ failed=0 results=()
 for name in "${targets[@]}"; do
     crashes=$(find "$WORK/crashes/$name" -type f | wc -l)
     ((status[$name] == 0 && crashes == 0)) || failed=1
-    ((keep == 0)) || keep_best "$name"
+    ((keep == 0)) || keep_some "$name"
     results+=("$(printf '{"name":"%s","runs":%d,"seconds":%d,"crashes":%d,"corpus":%d}' "$name" \
         "$(last "$name" '^stat::number_of_executed_units: *\([0-9]*\)')" "$((ended[$name] - begun[$name]))" \
         "$crashes" "$(find "$FOUND/$name" -type f | wc -l)")")

@@ -223,11 +223,9 @@ impl SectionReader {
             "sendonly" => media.direction = Direction::SendOnly,
             "recvonly" => media.direction = Direction::RecvOnly,
             "inactive" => media.direction = Direction::Inactive,
-            "candidate" => {
-                if self.section.candidates.len() < MAX_CANDIDATES {
-                    let candidate = format!("candidate:{value}");
-                    self.section.candidates.push(candidate);
-                }
+            "candidate" if self.section.candidates.len() < MAX_CANDIDATES => {
+                let candidate = format!("candidate:{value}");
+                self.section.candidates.push(candidate);
             }
             "rtpmap" => {
                 let codec = rtpmap(value)?;

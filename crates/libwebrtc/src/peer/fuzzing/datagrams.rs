@@ -349,9 +349,9 @@ impl Link {
     fn peer_channels(&mut self, what: u8, input: &mut Input<'_>) {
         let label = "p".repeat(usize::from(what) * 8);
         match self.sent {
-            Some(id) if what % 2 == 0 => {
+            Some(id) if what.is_multiple_of(2) => {
                 // No room is as good as room.
-                let _ = self.peer.write(id, what % 4 == 0, input.piece());
+                let _ = self.peer.write(id, what.is_multiple_of(4), input.piece());
             }
             _ => self.sent = Some(self.peer.open_channel(&label, &DataChannelInit::default())),
         }
