@@ -190,7 +190,10 @@ fn explain(known: f64, is_clean: bool) -> anyhow::Result<()> {
     say(
         "  Way round it: the other side leaves first (a call removes the caller), we wait for the",
     )?;
-    say("  event, and close the room then.")?;
+    say("  event, and close the room then. A room that the server deletes is kept where its end")?;
+    say(
+        "  reaches us before the other side's: now and then, and nothing but the SDK can help it.",
+    )?;
     say(match is_clean {
         true => "Nothing has stayed behind.",
         false => "SOMETHING HAS STAYED BEHIND.",
