@@ -11,10 +11,11 @@ readonly WORK=target/fuzz
 readonly FOUND=$WORK/found
 
 # What an input may take, in MiB and seconds. The engine bounds what it keeps to a few MiB; the
-# rest is the fuzzer, its corpus and the C allocator's reserve. An input takes milliseconds: even
-# with every core of the machine shared by ten, one that takes seconds is a loop or is quadratic.
+# rest is the fuzzer, its corpus and the C allocator's reserve. An input takes milliseconds, and one
+# that takes seconds is a loop or is quadratic; but the clock is the wall's, and machines that are
+# shared stand still for ten seconds now and then.
 readonly MEMORY=512
-readonly TIMEOUT=10
+readonly TIMEOUT=60
 
 # Longest input, in bytes: longer ones only repeat, and take the fuzzer's time.
 longest() {
