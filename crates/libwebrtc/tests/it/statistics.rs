@@ -138,14 +138,16 @@ async fn both_ends_of_a_stream_tell_the_same_story() {
         }
     }
 
-    let has_sender = |records: &[RtcStats]| {
+    // The level is of one frame, which on a busy machine may be one that was concealed.
+    let has_sender_and_level = |records: &[RtcStats]| {
         let is_there = |r: &RtcStats| matches!(r, RtcStats::RemoteOutboundRtp(_));
-        records.iter().any(is_there)
+        let level = inbound(records).map(|stream| stream.inbound.audio_level);
+        records.iter().any(is_there) && level.is_some_and(|level| (level - 0.345).abs() < 0.1)
     };
     let received = records_with(
-        "a sender's report",
+        "a sender's report, and the tone's level",
         || async { event.receiver.get_stats().await.unwrap() },
-        has_sender,
+        has_sender_and_level,
     )
     .await;
     let theirs = inbound(&received).unwrap();
@@ -156,11 +158,6 @@ async fn both_ends_of_a_stream_tell_the_same_story() {
     assert!(stream.total_samples_received >= 100 * 480);
     let seconds = stream.total_samples_received as f64 / 48_000.0;
     assert!((stream.total_samples_duration - seconds).abs() < 1e-6);
-    assert!(
-        (stream.audio_level - 0.345).abs() < 0.1,
-        "{}",
-        stream.audio_level
-    );
     let held = stream.jitter_buffer_delay / stream.jitter_buffer_emitted_count as f64;
     assert!(held > 0.0 && held < 5.0, "held for {held} s");
     let header = stream.header_bytes_received / theirs.received.packets_received;
