@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use domain::{CallRecord, SipParticipant, Tenant};
+use domain::{CallRecord, SipParticipant, Tenant, chain};
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
@@ -19,10 +19,9 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 use trunkline_callconfig::CallConfigRequest;
 use trunkline_domain as domain;
-use trunkline_realtime::{Command, Endpoint, Recovery, Session};
+use trunkline_realtime::{Command, Recovery, Session};
 
 use crate::assignment::{Assignment, JobReporter};
-use crate::chain::chain;
 use crate::machine::{CallMachine, Effect, Input, Retry};
 use crate::playout::Voice;
 use crate::room::{Reading, RoomReader};
@@ -235,7 +234,7 @@ impl Drive {
     fn connect_model(&mut self, model: String, pause: Duration) {
         self.drop_model();
         let generation = self.model_generation;
-        let endpoint = self.endpoint();
+        let endpoint = self.services.endpoint(&self.tenant);
         let services = self.services.clone();
         let attempt = async move {
             let Some(endpoint) = endpoint else {
@@ -269,23 +268,6 @@ impl Drive {
             }
             .boxed(),
         );
-    }
-
-    /// The tenant's model, or what the process has for tenants without their own.
-    fn endpoint(&self) -> Option<Endpoint> {
-        let provider = &self.tenant.provider;
-        let default = &self.services.default_provider;
-        Some(Endpoint {
-            kind: provider.kind,
-            base_url: provider
-                .base_url
-                .clone()
-                .unwrap_or_else(|| default.base_url.clone()),
-            api_key: provider
-                .api_key
-                .clone()
-                .or_else(|| default.api_key.clone())?,
-        })
     }
 
     fn tell_model(&self, command: Command) {

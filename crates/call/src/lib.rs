@@ -7,7 +7,6 @@
 
 mod apology;
 mod assignment;
-mod chain;
 mod drive;
 mod machine;
 mod playout;
@@ -25,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use trunkline_callconfig::Lookup;
 use trunkline_domain as domain;
-use trunkline_realtime::Connector;
+use trunkline_realtime::{Connector, Endpoint};
 use url::Url;
 
 use crate::drive::Drive;
@@ -64,6 +63,29 @@ impl Services {
             default_provider,
             rooms: room_api::RoomApi::new(cut),
         }
+    }
+
+    /// The tenant's model, or what the process has for tenants without their own.
+    /// `None`: there is no key for it.
+    fn endpoint(&self, tenant: &Tenant) -> Option<Endpoint> {
+        let provider = &tenant.provider;
+        let default = &self.default_provider;
+        Some(Endpoint {
+            kind: provider.kind,
+            base_url: provider
+                .base_url
+                .clone()
+                .unwrap_or_else(|| default.base_url.clone()),
+            api_key: provider
+                .api_key
+                .clone()
+                .or_else(|| default.api_key.clone())?,
+        })
+    }
+
+    /// Whether there is a key for a tenant's model; without one its callers hear the apology.
+    pub fn has_model_key(&self, tenant: &Tenant) -> bool {
+        self.endpoint(tenant).is_some()
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{Tenant, TenantId, TenantVersion};
+use domain::{Tenant, TenantId, TenantVersion, chain};
 use livekit_api::services::room::RoomClient;
 use livekit_api::services::{ServerError, ServerErrorCode, ServiceError};
 use parking_lot::Mutex;
@@ -14,8 +14,6 @@ use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 use trunkline_domain as domain;
 use url::Url;
-
-use crate::chain::chain;
 
 /// One request, with its retries. The caller waits in silence meanwhile.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);

@@ -5,6 +5,7 @@
 //! answer) enters the program through the constructors of this crate, which
 //! bound and check it. What has one of these types needs no second check.
 
+mod chain;
 mod config;
 mod ids;
 mod outcome;
@@ -14,6 +15,7 @@ mod shorten;
 mod sip;
 mod tenant;
 
+pub use chain::chain;
 pub use config::{
     CallConfig, CallConfigPatch, InvalidConfig, MAX_CONFIG_BYTES, MAX_PROMPT_CHARS,
     MAX_START_MESSAGE_CHARS, Temperature,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use trunkline_domain::CallOutcome;
+use trunkline_domain::{CallOutcome, chain};
 use trunkline_realtime::{
     Command, Event, ItemId, Purpose, ResponseId, ResponseStatus, SessionConfig, VendorError,
 };
@@ -11,7 +11,6 @@ use super::{
     ACTIVE_WAIT, APOLOGY_LIMIT, CallMachine, Effect, MODEL_ATTEMPTS, MODEL_RETRY_PAUSE, Model,
     Phase, REPLY_WAIT, Retry, STALL_WAIT, TURN_WAIT,
 };
-use crate::chain::chain;
 use crate::playout::{self, Cut};
 
 impl CallMachine {

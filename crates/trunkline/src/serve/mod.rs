@@ -53,18 +53,6 @@ pub enum ServeError {
     },
 }
 
-/// An error with its causes. JSON logs show of an error its own message alone.
-fn one_line(error: &ServeError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}
-
 /// Runs the service until it is told to stop.
 ///
 /// # Errors
@@ -98,7 +86,7 @@ pub async fn run(config: Config, migration: Migration, stop: Stop) -> Result<(),
                 }
                 tracing::error!(
                     part,
-                    error = one_line(&error),
+                    error = trunkline_domain::chain(&error),
                     "a part of the service ended; draining, to end in failure"
                 );
                 failure.get_or_insert(error);

@@ -79,7 +79,6 @@ impl Parts {
                 default_provider(config),
                 stop.cut.clone(),
             )),
-            model_key: config.provider.api_key.clone(),
             records: queue,
         };
         let context = WorkerContext::new(config.worker.clone(), Connector::new()?);

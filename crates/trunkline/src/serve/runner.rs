@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 use trunkline_call::{Assignment, JobReporter, Services};
 use trunkline_domain::{CallRecord, Tenant};
@@ -14,8 +13,6 @@ use crate::records::RecordQueue;
 
 pub(super) struct Runner {
     pub(super) services: Arc<Services>,
-    /// Of tenants that have none of their own.
-    pub(super) model_key: Option<SecretString>,
     pub(super) records: RecordQueue,
 }
 
@@ -36,8 +33,7 @@ impl CallRunner for Runner {
     }
 
     fn shortfall(&self, tenant: &Tenant) -> Option<String> {
-        let lacks = tenant.provider.api_key.is_none() && self.model_key.is_none();
-        lacks.then(|| {
+        (!self.services.has_model_key(tenant)).then(|| {
             "there is no key for the model, so callers hear the apology; set provider_api_key of \
              the row, or provider.api_key of the process"
                 .to_owned()

@@ -7,7 +7,9 @@ use std::time::Duration;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
-use super::{ServeError, one_line};
+use trunkline_domain::chain;
+
+use super::ServeError;
 
 /// How long all tasks together may take to end after they were told to. Each
 /// bounds itself below it: records 5 s, states 2 s, admin 1 s.
@@ -51,7 +53,7 @@ impl Tasks {
                 Ok((_, Ok(()))) => {}
                 Ok((part, Err(error))) => tracing::error!(
                     part,
-                    error = one_line(&error),
+                    error = chain(&error),
                     "a part of the service failed as it ended"
                 ),
                 Err(_) => {

@@ -1,7 +1,8 @@
 //! Errors in one line.
 
-/// An error with all its sources, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+/// An error with all its sources, in one line. For records and for logs, of which the JSON form
+/// shows an error's own message alone.
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
