@@ -2,6 +2,7 @@
 //! tenant list` on whatever machine. Nothing waits for it and nothing is decided
 //! by it: with the database away it tells later, and then the latest only.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior};
@@ -15,6 +16,10 @@ pub const REPORT_INTERVAL: Duration = Duration::from_secs(30);
 
 /// After a failure. The database's own timeouts come on top.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// How long a report under way may take as the process ends: a round trip, where the
+/// database is there.
+const REPORT_LIMIT: Duration = Duration::from_secs(1);
 
 /// How long taking the reports back may take as the process ends.
 const RETRACT_LIMIT: Duration = Duration::from_secs(2);
@@ -36,9 +41,15 @@ pub async fn run(store: Store, name: String, projects: Handle, stop: Cancellatio
             _ = repeat.tick() => projects.projects(),
         };
         let reports = statuses.into_iter().map(report).collect();
+        let mut reporting = pin!(store.report_states(&replica, reports));
         let result = tokio::select! {
-            () = stop.cancelled() => break,
-            result = store.report_states(&replica, reports) => result,
+            () = stop.cancelled() => {
+                // The database does what it was sent, whoever waits for it. Not before it is
+                // done can it be taken back.
+                let _ = tokio::time::timeout(REPORT_LIMIT, reporting).await;
+                break;
+            }
+            result = &mut reporting => result,
         };
         if first && result.is_ok() {
             first = false;
