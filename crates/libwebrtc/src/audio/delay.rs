@@ -6,7 +6,7 @@
 //! a window of some seconds is the reference, so that a drift between the clocks of sender and
 //! receiver does not matter.
 
-use super::format::TICKS_PER_MS;
+use super::format::{PACKET_MS, TICKS_PER_MS};
 
 /// Packets that are looked at: 2.5 s at 20 ms each. Shorter forgets a spike before the next one
 /// comes; longer keeps a call late long after the network has calmed.
@@ -19,14 +19,22 @@ const MS_PER_PERCENT: i64 = 20;
 /// Packets of the window that may be given up: 6 %. More are never worth it.
 const MAX_OUTLIERS: usize = 8;
 
-/// Until there is a history: two packets. A telephone leg's usual jitter is below.
-const INITIAL_MS: i64 = 40;
+/// Until there is a history: a packet more than the least. A telephone leg's usual jitter is below,
+/// and turns of 20 ms that suit the one suit the other.
+const INITIAL_MS: i64 = MIN_MS + PACKET_MS as i64;
 
-/// Below one packet's duration the next packet cannot be there in time.
-const MIN_MS: i64 = 20;
+/// What timers and a busy machine need. Packets follow each other without a gap all the same.
+const MIN_MS: i64 = 8;
+
+/// What another delay must be better by to be worth a change, which is heard if anything is.
+const WORTH_A_CHANGE_MS: i64 = 10;
 
 /// Beyond this people talk over each other; late packets are rather concealed.
 const MAX_MS: i64 = 240;
+
+/// Packets for which a shorter delay must have been better before it is taken: 8 s. Losses that
+/// come now and then are waited for as long as they come, for each change is heard as well.
+const CALM: usize = 400;
 
 /// Packets before [`INITIAL_MS`] gives way to what was seen.
 const ENOUGH: usize = 25;
@@ -40,6 +48,8 @@ pub(crate) struct DelayEstimator {
     count: usize,
     fastest: i64,
     target: i64,
+    /// For so many packets a shorter delay has been better.
+    calm: usize,
 }
 
 impl DelayEstimator {
@@ -50,6 +60,7 @@ impl DelayEstimator {
             count: 0,
             fastest: 0,
             target: INITIAL_MS * TICKS_PER_MS,
+            calm: 0,
         }
     }
 
@@ -75,11 +86,34 @@ impl DelayEstimator {
             MIN_MS
         };
         let price = MS_PER_PERCENT * TICKS_PER_MS * 100 / length as i64;
-        let offers = latest.iter().enumerate().map(|(given_up, transit)| {
-            let held = (transit - self.fastest).clamp(floor * TICKS_PER_MS, MAX_MS * TICKS_PER_MS);
-            (held + given_up as i64 * price, held)
-        });
-        self.target = offers.min().map_or(self.target, |(_, held)| held);
+        let held = |transit: &i64| {
+            (transit - self.fastest).clamp(floor * TICKS_PER_MS, MAX_MS * TICKS_PER_MS)
+        };
+        let cost = |(given_up, transit)| held(transit) + given_up as i64 * price;
+        let Some(best) = latest
+            .iter()
+            .enumerate()
+            .min_by_key(|(i, t)| cost((*i, *t)))
+        else {
+            return;
+        };
+        let missed = latest
+            .iter()
+            .filter(|transit| held(transit) > self.target)
+            .count();
+        let present = self.target + missed as i64 * price;
+        let is_better = cost(best) + WORTH_A_CHANGE_MS * TICKS_PER_MS < present;
+        let best = held(best.1);
+        self.calm = if is_better && best < self.target {
+            self.calm + 1
+        } else {
+            0
+        };
+        let is_first = self.count <= ENOUGH;
+        if is_first || is_better && (best > self.target || self.calm >= CALM) {
+            self.target = best;
+            self.calm = 0;
+        }
     }
 
     /// When the sound of `timestamp` is to be played.
@@ -111,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_calm_network_comes_down_to_one_packet() {
+    fn a_calm_network_comes_down_to_the_least() {
         assert_eq!(after([5; 10]).target(), INITIAL_MS * TICKS_PER_MS);
         assert_eq!(after([5; 100]).target(), MIN_MS * TICKS_PER_MS);
     }
@@ -126,8 +160,8 @@ mod tests {
 
     #[test]
     fn rare_lateness_is_not_waited_for_and_frequent_is() {
-        let every = |n: i64| (0..256).map(move |i| if i % n == 0 { 40 } else { 0 });
-        assert_eq!(after(every(100)).target(), MIN_MS * TICKS_PER_MS);
+        let every = |n: i64| (0..1_024).map(move |i| if i % n == 0 { 40 } else { 0 });
+        assert_eq!(after(every(200)).target(), MIN_MS * TICKS_PER_MS);
         assert_eq!(after(every(25)).target(), 40 * TICKS_PER_MS);
     }
 

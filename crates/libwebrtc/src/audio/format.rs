@@ -100,6 +100,11 @@ impl Format {
         Some(Self { rate, layout })
     }
 
+    /// Whether it is taken for speech: who captures music asks for all of its bandwidth.
+    pub(crate) fn is_speech(self) -> bool {
+        self.rate < Rate::Hz48000
+    }
+
     /// The format that comes nearest without losing anything but channels beyond two. Rates
     /// below 1 mean "whatever there is": 48 kHz.
     pub(crate) fn nearest(sample_rate: i32, num_channels: i32) -> Self {

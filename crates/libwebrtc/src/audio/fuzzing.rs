@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    format::Format,
+    format::{Format, TICKS_PER_MS},
     playout::Playout,
     red::{self, Levels, RedPacker},
 };
@@ -74,7 +74,8 @@ pub fn playout(data: &[u8]) {
         }
         for _ in 0..(what >> 3) % 4 {
             now += Duration::from_millis(10);
-            let frame = playout.pull(now);
+            playout.prepare(now, 1, 10 * TICKS_PER_MS);
+            let frame = playout.take();
             assert_eq!(frame.len(), format.samples(10));
         }
         let (packets, samples) = playout.held();

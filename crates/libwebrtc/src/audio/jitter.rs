@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use super::{
     delay::DelayEstimator,
     format::{PACKET_TICKS, TICKS_PER_MS},
+    opus_packet,
 };
 
 /// Packets that are held: two seconds, what a network that stalled lets loose at once. Beyond,
@@ -37,13 +38,6 @@ const SUPPRESSED_BYTES: usize = 2;
 
 /// Sound that is later than this is not caught up with by playing faster, but dropped.
 const MAX_LAG: i64 = 1_000 * TICKS_PER_MS;
-
-/// Audio in one packet, in ticks. Source: RFC 6716, section 3.2.5.
-const MAX_TICKS: u32 = 120 * TICKS_PER_MS as u32;
-
-/// Longest packet that is held, in bytes: six frames of 20 ms at the highest bitrate there is.
-/// Source: RFC 6716, section 3.4.
-const MAX_BYTES: usize = 6 * 1_277;
 
 /// A copy is of a packet at most so many before the one that carries it. More than senders repeat.
 const MAX_COPY_DISTANCE: i64 = 8;
@@ -139,7 +133,7 @@ impl JitterBuffer {
         timestamp: u32,
         payload: &[u8],
     ) -> Insertion {
-        let Some(ticks) = packet_ticks(payload) else {
+        let Some(ticks) = opus_packet::ticks(payload) else {
             return Insertion::Invalid;
         };
         let (mut seq, mut timestamp) = self.unwrap(seq, timestamp);
@@ -184,7 +178,7 @@ impl JitterBuffer {
         offset: u32,
         payload: &[u8],
     ) -> Insertion {
-        let Some(ticks) = packet_ticks(payload) else {
+        let Some(ticks) = opus_packet::ticks(payload) else {
             return Insertion::Invalid;
         };
         let (carrier, carrier_timestamp) = self.unwrap(seq, timestamp);
@@ -244,7 +238,8 @@ impl JitterBuffer {
     ) {
         self.delay.observe(now, timestamp);
         let has_predecessor = place > 0 && self.packets[place - 1].seq == seq - 1;
-        if !has_predecessor && self.next.is_some_and(|(next, _)| next < seq) {
+        let is_wanted = !has_predecessor && self.next.is_some_and(|(next, _)| next < seq);
+        if is_wanted && opus_packet::has_coarse_copy(payload) {
             // What is missing can be recovered from this, and is worth waiting for until then.
             self.delay.observe(now, timestamp - i64::from(ticks));
         }
@@ -315,7 +310,8 @@ impl JitterBuffer {
         if now < self.delay.due(next_timestamp) {
             return self.stretch();
         }
-        if seq == next_seq + 1 && hole <= i64::from(ticks) {
+        let repairs = opus_packet::has_coarse_copy(&front.payload);
+        if repairs && seq == next_seq + 1 && hole <= i64::from(ticks) {
             self.next = Some((seq, timestamp));
             return Step::Recover(hole as u32);
         }
@@ -329,20 +325,19 @@ impl JitterBuffer {
         self.packets.front()
     }
 
-    /// How much later than due the next packet is, if it follows what was played without a hole.
-    pub(crate) fn lag(&self, now: i64) -> Option<i64> {
-        let front = self.packets.front()?;
-        let (seq, timestamp) = self.next?;
-        let follows = self.playing && front.seq == seq && front.timestamp <= timestamp;
-        follows.then(|| now - self.delay.due(front.timestamp))
-    }
-
-    /// How much earlier than due what follows would be played now, whether or not it has come.
-    pub(crate) fn earliness(&self, now: i64) -> Option<i64> {
+    /// When what follows the sound that is being played is due, whether or not it has come; `None`
+    /// where nothing is played, or what follows was lost.
+    pub(crate) fn following_due(&self) -> Option<i64> {
         let (seq, timestamp) = self.next.filter(|_| self.playing)?;
         let follows = |front: &Packet| front.seq == seq && front.timestamp <= timestamp;
         let is_next = self.packets.front().is_none_or(follows);
-        is_next.then(|| self.delay.due(timestamp) - now)
+        is_next.then(|| self.delay.due(timestamp))
+    }
+
+    /// When the packet is due that ends a silence.
+    pub(crate) fn first_due(&self) -> Option<i64> {
+        let first = self.packets.front().filter(|_| !self.playing)?;
+        Some(self.delay.due(first.timestamp))
     }
 
     /// Whether the sender said that it is silent.
@@ -426,17 +421,6 @@ impl JitterBuffer {
             newest_timestamp + i64::from(timestamp_step),
         )
     }
-}
-
-/// How long a packet sounds; `None` where it is not an Opus packet.
-fn packet_ticks(payload: &[u8]) -> Option<u32> {
-    if payload.is_empty() || payload.len() > MAX_BYTES {
-        return None;
-    }
-    let ticks = opusic_c::utils::get_nb_samples(payload, opusic_c::SampleRate::Hz48000).ok()?;
-    u32::try_from(ticks)
-        .ok()
-        .filter(|ticks| (1..=MAX_TICKS).contains(ticks))
 }
 
 #[cfg(test)]

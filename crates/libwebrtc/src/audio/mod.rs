@@ -17,6 +17,7 @@ mod jitter;
 mod level;
 #[cfg(test)]
 mod link_tests;
+mod opus_packet;
 mod pacer;
 mod playout;
 mod queue;

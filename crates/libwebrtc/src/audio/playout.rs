@@ -1,4 +1,9 @@
-//! One stream's player: packets in, 10 ms of PCM out, whenever the reader's clock asks.
+//! One stream's player: packets in, frames of 10 ms of PCM out, in turns, as the reader's clock
+//! asks for them.
+//!
+//! The policy: what a turn takes from a packet must have come by then, so the turns are best made
+//! just when packets are due ([`Playout::next_due`] tells the clock). What a turn's place cannot
+//! make up for, playing faster or slower does, where nobody notices.
 
 use std::time::Instant;
 
@@ -13,19 +18,39 @@ use super::{
     timescale::{self, Urgency, accelerate, decelerate},
 };
 
-/// Sound that is later than due by more is hurried up gently: a driver's 20 ms and a frame.
-const SLACK: i64 = 35 * TICKS_PER_MS;
+/// Sound that is later than due by more is hurried up where it is silent, once it has been so for a
+/// while: what is late for a moment will not be without being touched.
+const IDLE_SLACK: i64 = 5 * TICKS_PER_MS;
+const IDLE_PATIENCE: i64 = 1_000 * TICKS_PER_MS;
+
+/// … and where it is heard, but gently, if it did not fall silent for longer. A period of a deep voice
+/// and a little more, so that what is left is not too early.
+const SLACK: i64 = 16 * TICKS_PER_MS;
+const PATIENCE: i64 = 4_000 * TICKS_PER_MS;
+
+/// … and for longer where it was drawn out before: with a clock that is slower than ours it comes
+/// to be in time by itself.
+const PATIENCE_AFTER_LINGERING: i64 = 30_000 * TICKS_PER_MS;
+
+/// … unless it is later than drawing out makes it: two turns.
+const AS_LINGERED: i64 = 40 * TICKS_PER_MS;
 
 /// … and by more than this even where it is heard.
 const INSISTENT_SLACK: i64 = 120 * TICKS_PER_MS;
 
-/// Sound that is played earlier than due by more than this is drawn out where nobody notices, so
+/// What is hurried up is left so much later than due.
+const MARGIN: i64 = 2 * TICKS_PER_MS;
+
+/// Sound that is needed earlier than due by more than this is drawn out where nobody notices, so
 /// that the packets that are late next are still in time.
-const EARLY: i64 = 10 * TICKS_PER_MS;
+const EARLY: i64 = 15 * TICKS_PER_MS;
 
 /// A packet that had to wait for less than this came just in time: with a clock that is slower
 /// than ours the next ones will not.
-const TIGHT: i64 = 4 * TICKS_PER_MS;
+const TIGHT: i64 = 2 * TICKS_PER_MS;
+
+/// In less than that no voice repeats itself.
+const SHORTEST_PIECE: i64 = 8 * TICKS_PER_MS;
 
 /// After another SSRC took over, so long the old one's stragglers are ignored.
 const STRAGGLERS: i64 = 1_000 * TICKS_PER_MS;
@@ -70,6 +95,15 @@ pub(crate) struct PlayoutStats {
     pub(crate) level: f64,
 }
 
+/// How much later than a turn something is due, in ticks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Offset {
+    /// … what follows the sound that is being played.
+    Playing(i64),
+    /// … what is to be heard after silence.
+    Waiting(i64),
+}
+
 /// Jitter buffer, decoder and the sound that was decoded and not yet taken.
 pub(crate) struct Playout {
     format: Format,
@@ -86,6 +120,10 @@ pub(crate) struct Playout {
     is_concealing: bool,
     /// For how long the last packet had waited.
     last_wait: i64,
+    /// When the sound was in time last.
+    late_since: i64,
+    /// When it was drawn out last.
+    lingered: Option<i64>,
     stats: PlayoutStats,
 }
 
@@ -102,6 +140,8 @@ impl Playout {
             former: None,
             is_concealing: false,
             last_wait: 0,
+            late_since: 0,
+            lingered: None,
             stats: PlayoutStats::default(),
         })
     }
@@ -190,14 +230,60 @@ impl Playout {
         }
     }
 
-    /// The next 10 ms.
-    pub(crate) fn pull(&mut self, now: Instant) -> Vec<i16> {
+    /// Makes the next frames ready to be [taken](Self::take), in a turn that comes every
+    /// `interval` ticks.
+    pub(crate) fn prepare(&mut self, now: Instant, frames: usize, interval: i64) {
         let now = self.media_time(now);
-        let wanted = self.format.samples(API_FRAME_MS);
+        let wanted = frames * self.format.samples(API_FRAME_MS);
         if self.decoded() < wanted {
             self.pcm.drain(..self.taken);
             self.taken = 0;
         }
+        self.decode_up_to(now, wanted);
+        if let Some(due) = self.jitter.following_due() {
+            let ahead = self.ticks(self.decoded()) as i64;
+            let left = self.ticks(self.decoded().saturating_sub(wanted)) as i64;
+            // It is played after all that was decoded, and needed at the beginning of its turn.
+            let played = now + ahead;
+            let needed = now + interval + left / interval * interval;
+            let urgency = self.urgency(now, played - due);
+            let is_hurried =
+                urgency.is_some_and(|urgency| self.hurry(now, wanted, played - due, urgency));
+            if !is_hurried {
+                self.linger(now, due - needed, interval - left % interval);
+            }
+        }
+    }
+
+    /// A frame of 10 ms of those that were prepared.
+    pub(crate) fn take(&mut self) -> Vec<i16> {
+        let end = self
+            .pcm
+            .len()
+            .min(self.taken + self.format.samples(API_FRAME_MS));
+        let frame = self.pcm[self.taken..end].to_vec();
+        self.taken = end;
+        self.stats.frames += 1;
+        let mean_square = mean_square(&frame);
+        self.stats.level = mean_square.sqrt();
+        self.stats.energy += mean_square * API_FRAME_MS as f64 / 1000.0;
+        frame
+    }
+
+    /// How much later than the turn that needs it, in ticks, the sound is due that follows what
+    /// was decoded; negative where it is due earlier. The turns are every `interval` ticks from
+    /// `next` on.
+    pub(crate) fn next_due(&self, next: Instant, interval: i64) -> Option<Offset> {
+        let next = self.media_time(next);
+        if let Some(due) = self.jitter.following_due() {
+            let needed = next + self.ticks(self.decoded()) as i64 / interval * interval;
+            return Some(Offset::Playing(due - needed));
+        }
+        let due = self.jitter.first_due()?;
+        Some(Offset::Waiting(due - next))
+    }
+
+    fn decode_up_to(&mut self, now: i64, wanted: usize) {
         while self.decoded() < wanted {
             if !self.play_step(now) {
                 let missing = wanted - self.decoded();
@@ -207,15 +293,6 @@ impl Playout {
                 }
             }
         }
-        self.hurry(now);
-        self.linger(now);
-        let frame = self.pcm[self.taken..self.taken + wanted].to_vec();
-        self.taken += wanted;
-        self.stats.frames += 1;
-        let mean_square = mean_square(&frame);
-        self.stats.level = mean_square.sqrt();
-        self.stats.energy += mean_square * API_FRAME_MS as f64 / 1000.0;
-        frame
     }
 
     fn decoded(&self) -> usize {
@@ -299,46 +376,63 @@ impl Playout {
         per_channel * u64::from(CLOCK_HZ) / u64::from(self.format.hz())
     }
 
-    /// Plays faster where the sound is later than it must be.
-    fn hurry(&mut self, now: i64) {
-        let Some(lag) = self.jitter.lag(now).filter(|lag| *lag > SLACK) else {
-            return;
-        };
-        let wanted = self.format.samples(API_FRAME_MS) + self.format.samples(timescale::WANTED_MS);
-        if self.decoded() < wanted && !self.play_step(now) {
-            return;
+    /// Whether sound that is so late is to be played faster, and where.
+    fn urgency(&mut self, now: i64, lateness: i64) -> Option<Urgency> {
+        if lateness <= IDLE_SLACK {
+            self.late_since = now;
         }
-        let urgency = if lag > INSISTENT_SLACK {
-            Urgency::Insistent
-        } else {
-            Urgency::Gentle
-        };
-        let removed = accelerate(self.format, &mut self.pcm, self.taken, urgency);
-        self.stats.hurried_ticks += self.ticks(removed);
-        // What is left must still fill the frame that was asked for.
-        while self.decoded() < self.format.samples(API_FRAME_MS) {
-            if !self.play_step(now) {
-                self.conceal(10 * TICKS_PER_MS as u32);
+        let late_for = now - self.late_since;
+        let patience = match self.lingered {
+            Some(at) if now - at < PATIENCE_AFTER_LINGERING && lateness < AS_LINGERED => {
+                PATIENCE_AFTER_LINGERING
             }
+            _ => PATIENCE,
+        };
+        if lateness > INSISTENT_SLACK {
+            Some(Urgency::Insistent)
+        } else if lateness > SLACK && late_for > patience {
+            Some(Urgency::Gentle)
+        } else {
+            (late_for > IDLE_PATIENCE).then_some(Urgency::Idle)
         }
     }
 
-    /// Plays slower where the next packets, as late as they may be, would not be in time.
-    fn linger(&mut self, now: i64) {
-        let ahead = self.ticks(self.decoded()) as i64;
-        let earliness = self.jitter.earliness(now + ahead);
-        let is_early = earliness.is_some_and(|earliness| earliness > EARLY);
+    /// Plays faster where the sound is later than it must be, if there is a place for it.
+    fn hurry(&mut self, now: i64, wanted: usize, lateness: i64, urgency: Urgency) -> bool {
+        // What follows has come where there is anything: `prepare` asked when it is due.
+        if self.decoded() < 2 * wanted && self.jitter.front().is_some() {
+            self.play_step(now);
+        }
+        // What is left must still fill the frames that were asked for.
+        let spare = self.decoded().saturating_sub(wanted);
+        let most = self
+            .format
+            .samples_in_ticks((lateness - MARGIN) as u32)
+            .min(spare);
+        let removed = accelerate(self.format, &mut self.pcm, self.taken, most, urgency);
+        self.stats.hurried_ticks += self.ticks(removed);
+        removed > 0
+    }
+
+    /// Plays slower where the next packets, as late as they may be, would not be in time. Once
+    /// `missing` is added, they have a turn more.
+    fn linger(&mut self, now: i64, earliness: i64, missing: i64) {
         // Once there is sound for the next turn, a packet may be late by one.
-        let is_tight = earliness.is_some()
-            && self.last_wait < TIGHT
+        let is_tight = self.last_wait < TIGHT
             && self.jitter.front().is_none()
-            && ahead < 2 * i64::from(PACKET_TICKS);
+            && self.ticks(self.decoded()) < 2 * u64::from(PACKET_TICKS);
         let is_enough = self.decoded() >= self.format.samples(timescale::ENOUGH_MS);
-        if !(is_early || is_tight) || !is_enough || self.is_concealing {
+        if !(earliness > EARLY || is_tight) || !is_enough || self.is_concealing {
             return;
         }
-        let added = decelerate(self.format, &mut self.pcm, self.taken);
+        let most = self
+            .format
+            .samples_in_ticks(missing.max(SHORTEST_PIECE) as u32);
+        let added = decelerate(self.format, &mut self.pcm, self.taken, most);
         self.stats.lingered_ticks += self.ticks(added);
+        if is_tight && added > 0 {
+            self.lingered = Some(now);
+        }
     }
 
     fn media_time(&self, now: Instant) -> i64 {

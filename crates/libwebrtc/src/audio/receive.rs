@@ -14,8 +14,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{
-    format::{API_FRAME_MS, Format, PACKET},
-    playout::{Playout, PlayoutStats},
+    format::{API_FRAME_MS, CLOCK_HZ, Format, PACKET, PACKET_TICKS, TICKS_PER_MS},
+    playout::{Offset, Playout, PlayoutStats},
     queue::FrameQueue,
     reception::{Packing, Reception, ReceptionStats, RtpInfo},
     red,
@@ -31,6 +31,14 @@ const ROOMY_QUEUE: usize = 4;
 
 /// Frames that a late tick hands out at most: 100 ms. A reader's default queue holds no more.
 const MAX_FRAMES_AT_ONCE: u32 = 10;
+
+/// By how much a tick may come earlier or later than 20 ms after the one before, to be made when
+/// packets are due. Within what a timer is late by anyway.
+const MAX_STEP: i64 = TICKS_PER_MS / 2;
+
+/// By how much the steps may move the ticks in all, and for what they are made: half a packet. What
+/// is beyond is followed by playing faster or slower.
+const MAX_STEPS: i64 = PACKET_TICKS as i64 / 2;
 
 /// Counters of a received track.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -59,9 +67,56 @@ struct Shared {
 struct Streams {
     /// Shared, so that each tick takes them along without copying the list.
     attached: Arc<[Arc<Stream>]>,
-    /// Up to when frames have been handed out; `None` while there is no stream.
-    clock: Option<Instant>,
+    /// `None` while there is no stream.
+    clock: Option<Clock>,
     ended: bool,
+}
+
+/// When frames are handed out.
+#[derive(Debug, Clone, Copy)]
+struct Clock {
+    /// Up to when they have been.
+    handed_out: Instant,
+    /// By how many media ticks steps have moved that.
+    moved: i64,
+}
+
+impl Clock {
+    fn at(handed_out: Instant) -> Self {
+        Self {
+            handed_out,
+            moved: 0,
+        }
+    }
+
+    /// Moves the next tick towards when the sound is due that it takes.
+    fn approach(&mut self, offset: Offset, interval: i64) {
+        match offset {
+            Offset::Playing(ticks) if ticks.abs() > MAX_STEPS => {}
+            Offset::Playing(ticks) => {
+                let step = ticks.clamp(-MAX_STEP, MAX_STEP);
+                let moved = (self.moved + step).clamp(-MAX_STEPS, MAX_STEPS);
+                self.shift(moved - self.moved);
+                self.moved = moved;
+            }
+            // Nobody hears where silence is cut.
+            Offset::Waiting(ticks) => {
+                self.shift(-(-ticks).rem_euclid(interval));
+                self.moved = 0;
+            }
+        }
+    }
+
+    fn shift(&mut self, ticks: i64) {
+        let duration =
+            Duration::from_micros(ticks.unsigned_abs() * 1_000_000 / u64::from(CLOCK_HZ));
+        let shifted = if ticks < 0 {
+            self.handed_out.checked_sub(duration)
+        } else {
+            self.handed_out.checked_add(duration)
+        };
+        self.handed_out = shifted.unwrap_or(self.handed_out);
+    }
 }
 
 struct Stream {
@@ -116,38 +171,47 @@ impl ReceiveTrack {
     /// Hands out the frames that are due. Decodes, so not to be called under a lock that
     /// others wait for.
     pub(crate) fn tick(&self, now: Instant) {
-        let (frames, streams) = {
+        let (frames, streams, interval) = {
             let mut streams = self.shared.streams.lock();
+            let interval = streams.interval();
             let Some(clock) = &mut streams.clock else {
                 return;
             };
-            let due = now.saturating_duration_since(*clock).as_millis() / FRAME.as_millis();
+            let due =
+                now.saturating_duration_since(clock.handed_out).as_millis() / FRAME.as_millis();
             let due = u32::try_from(due).unwrap_or(u32::MAX);
             if due == 0 {
                 return;
             }
             if due > MAX_FRAMES_AT_ONCE {
-                *clock = now;
+                *clock = Clock::at(now);
             } else {
-                *clock += FRAME * due;
+                clock.handed_out += FRAME * due;
             }
-            (due.min(MAX_FRAMES_AT_ONCE), streams.attached.clone())
+            let frames = due.min(MAX_FRAMES_AT_ONCE);
+            (frames, streams.attached.clone(), interval)
         };
         let enabled = self.shared.enabled.load(Ordering::Relaxed);
         for stream in streams.iter() {
-            stream.play(now, frames, enabled);
+            stream.play(now, frames, enabled, interval);
+        }
+        // All streams get the same packets; so the first speaks for them.
+        if let Some(first) = streams.first().filter(|_| enabled) {
+            let mut streams = self.shared.streams.lock();
+            if let Some(clock) = &mut streams.clock {
+                let playout = first.playout.lock();
+                let ticks = media_ticks(interval);
+                if let Some(offset) = playout.next_due(clock.handed_out + interval, ticks) {
+                    clock.approach(offset, ticks);
+                }
+            }
         }
     }
 
     /// When to tick next; `None` while no stream is attached.
     pub(crate) fn next_tick(&self) -> Option<Instant> {
         let streams = self.shared.streams.lock();
-        let clock = streams.clock?;
-        let roomy = streams
-            .attached
-            .iter()
-            .all(|s| s.frames.capacity() >= ROOMY_QUEUE);
-        Some(clock + if roomy { PACKET } else { FRAME })
+        Some(streams.clock?.handed_out + streams.interval())
     }
 
     /// The track has ended: streams yield what is queued, then end.
@@ -187,7 +251,7 @@ impl ReceiveTrack {
         let attached = streams.attached.iter().chain([stream]).cloned();
         streams.attached = attached.collect();
         if streams.clock.is_none() {
-            streams.clock = Some(Instant::now());
+            streams.clock = Some(Clock::at(Instant::now()));
             drop(streams);
             self.shared.wake.notify_one();
         }
@@ -205,8 +269,24 @@ impl ReceiveTrack {
     }
 }
 
+impl Streams {
+    /// From one tick to the next.
+    fn interval(&self) -> Duration {
+        let is_roomy = |stream: &Arc<Stream>| stream.frames.capacity() >= ROOMY_QUEUE;
+        if self.attached.iter().all(is_roomy) {
+            PACKET
+        } else {
+            FRAME
+        }
+    }
+}
+
+fn media_ticks(duration: Duration) -> i64 {
+    duration.as_millis() as i64 * TICKS_PER_MS
+}
+
 impl Stream {
-    fn play(&self, now: Instant, frames: u32, enabled: bool) {
+    fn play(&self, now: Instant, frames: u32, enabled: bool, interval: Duration) {
         let mut playout = self.playout.lock();
         let format = playout.format();
         let frame = |data: Vec<i16>| {
@@ -219,8 +299,9 @@ impl Stream {
             }
         };
         if enabled {
+            playout.prepare(now, frames as usize, media_ticks(interval));
             self.frames
-                .extend((0..frames).map(|_| frame(playout.pull(now))));
+                .extend((0..frames).map(|_| frame(playout.take())));
         } else {
             let silence = || vec![0; format.samples(API_FRAME_MS)];
             self.frames.extend((0..frames).map(|_| frame(silence())));
@@ -331,6 +412,13 @@ mod tests {
         }
     }
 
+    fn plain(sequence: u64) -> RtpInfo {
+        RtpInfo {
+            packing: Packing::Plain,
+            ..info(sequence)
+        }
+    }
+
     async fn next(stream: &StreamHandle) -> Option<AudioFrame<'static>> {
         poll_fn(|cx| stream.poll_frame(cx)).await
     }
@@ -383,6 +471,30 @@ mod tests {
             assert!(frame.data.iter().all(|sample| *sample == 0));
         }
         assert_eq!(track.next_tick(), Some(first + PACKET * 2));
+    }
+
+    #[tokio::test]
+    async fn ticks_come_to_be_made_when_packets_are_due() {
+        let (track, _) = track();
+        let _stream = stream(&track, 16_000, 10);
+        let start = track.next_tick().unwrap();
+        // Of a packet every 20 ms, for each the time until the next tick.
+        let waits: Vec<Duration> = (0..1_000)
+            .map(|number| {
+                let arrival = start + PACKET * number + Duration::from_millis(7);
+                while track.next_tick().unwrap() <= arrival {
+                    track.tick(track.next_tick().unwrap());
+                }
+                track.push_rtp(arrival, &plain(u64::from(number)), &[72, 7, 7]);
+                track.next_tick().unwrap() - arrival
+            })
+            .collect();
+        let last = waits.last().unwrap();
+        // The least that packets are held for.
+        assert!((7..=9).contains(&last.as_millis()), "{last:?}");
+        let playout = track.stats().playout;
+        // 20 s, and no more than half a packet beside them.
+        assert!((1_997..=2_003).contains(&playout.frames), "{playout:?}");
     }
 
     #[tokio::test]

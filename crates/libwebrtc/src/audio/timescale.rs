@@ -13,36 +13,51 @@ const COMPARE_US: usize = 7_500;
 /// How alike two places must be, 0 to 1, for the cut not to be heard.
 const ALIKE: f32 = 0.85;
 
+/// Silence is like itself wherever it is cut, as nothing else is.
+const SILENT: f32 = 2.0;
+
 /// Mean square below which a cut is not heard whatever it joins: -55 dBov.
 const QUIET: f32 = 32_768.0 * 32_768.0 * 3.2e-6;
 
 /// Whether to cut where it would be heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Urgency {
+    /// Only in silence.
+    Idle,
     /// Only where nobody notices.
     Gentle,
     /// At the best place there is.
     Insistent,
 }
 
-/// How much sound is wanted for pieces of every length, in milliseconds.
-pub(crate) const WANTED_MS: usize = 25;
+impl Urgency {
+    /// How alike what is joined must be.
+    fn likeness(self) -> f32 {
+        match self {
+            Self::Idle => SILENT,
+            Self::Gentle => ALIKE,
+            Self::Insistent => 0.0,
+        }
+    }
+}
 
 /// With less sound than this there is nothing to find: pitch periods of 10 ms, 100 Hz.
 pub(crate) const ENOUGH_MS: usize = 20;
 
-/// Takes a piece out of the beginning of `pcm[start..]`; answers how many samples.
+/// Takes a piece of at most `most` samples out of the beginning of `pcm[start..]`; answers how
+/// many.
 pub(crate) fn accelerate(
     format: Format,
     pcm: &mut Vec<i16>,
     start: usize,
+    most: usize,
     urgency: Urgency,
 ) -> usize {
     let channels = format.channels();
-    let Some((piece, likeness)) = repeating_piece(format, &pcm[start..]) else {
+    let Some((piece, likeness)) = repeating_piece(format, &pcm[start..], most) else {
         return 0;
     };
-    if likeness < ALIKE && urgency == Urgency::Gentle {
+    if likeness < urgency.likeness() {
         return 0;
     }
     // Fade from the first piece into the second, then leave the first out.
@@ -60,11 +75,11 @@ pub(crate) fn accelerate(
     removed
 }
 
-/// Repeats a piece of the beginning of `pcm[start..]` where nobody notices; answers how many
-/// samples were added.
-pub(crate) fn decelerate(format: Format, pcm: &mut Vec<i16>, start: usize) -> usize {
+/// Repeats a piece of at most `most` samples of the beginning of `pcm[start..]` where nobody
+/// notices; answers how many were added.
+pub(crate) fn decelerate(format: Format, pcm: &mut Vec<i16>, start: usize, most: usize) -> usize {
     let channels = format.channels();
-    let Some((piece, likeness)) = repeating_piece(format, &pcm[start..]) else {
+    let Some((piece, likeness)) = repeating_piece(format, &pcm[start..], most) else {
         return 0;
     };
     if likeness < ALIKE {
@@ -88,8 +103,9 @@ pub(crate) fn decelerate(format: Format, pcm: &mut Vec<i16>, start: usize) -> us
     added
 }
 
-/// In how many frames the beginning of `sound` repeats itself, and how alike it is then.
-fn repeating_piece(format: Format, sound: &[i16]) -> Option<(usize, f32)> {
+/// In how many frames the beginning of `sound` repeats itself, in `most` samples at most, and how
+/// alike it is then.
+fn repeating_piece(format: Format, sound: &[i16], most: usize) -> Option<(usize, f32)> {
     let channels = format.channels();
     let frames = |us: usize| format.hz() as usize * us / 1_000_000;
     let length = sound.len() / channels;
@@ -97,12 +113,15 @@ fn repeating_piece(format: Format, sound: &[i16]) -> Option<(usize, f32)> {
         return None;
     }
     let (min, compare) = (frames(MIN_PIECE_US), frames(COMPARE_US));
-    let max = frames(MAX_PIECE_US).min(length / 2);
+    let max = frames(MAX_PIECE_US).min(length / 2).min(most / channels);
+    if max < min {
+        return None;
+    }
     let at = |frame: usize| f32::from(sound[frame * channels]);
     let energy: f32 = (0..max + compare).map(|i| at(i) * at(i)).sum::<f32>();
     let is_quiet = energy / (max + compare) as f32 <= QUIET;
     Some(if is_quiet {
-        (max, 1.0)
+        (max, SILENT)
     } else {
         best_piece(at, min, max, compare)
     })
@@ -154,7 +173,7 @@ mod tests {
             let format = Format::exact(hz, channels).unwrap();
             let mut pcm = tone(format, 200.0, 40);
             let (length, jump) = (pcm.len(), largest_jump(&pcm, format.channels()));
-            let removed = accelerate(format, &mut pcm, 0, Urgency::Gentle);
+            let removed = accelerate(format, &mut pcm, 0, usize::MAX, Urgency::Gentle);
             assert_eq!(pcm.len(), length - removed);
             let period = hz as usize / 200 * channels as usize;
             assert!(removed > 0 && removed.is_multiple_of(period), "{removed}");
@@ -168,7 +187,7 @@ mod tests {
             let format = Format::exact(hz, channels).unwrap();
             let mut pcm = tone(format, 200.0, 40);
             let (before, jump) = (pcm.clone(), largest_jump(&pcm, format.channels()));
-            let added = decelerate(format, &mut pcm, 0);
+            let added = decelerate(format, &mut pcm, 0, usize::MAX);
             assert_eq!(pcm.len(), before.len() + added);
             let period = hz as usize / 200 * channels as usize;
             assert!(added > 0 && added.is_multiple_of(period), "{added}");
@@ -182,7 +201,15 @@ mod tests {
     fn silence_loses_the_longest_piece() {
         let format = Format::exact(16_000, 1).unwrap();
         let mut pcm = vec![0; 640];
-        assert_eq!(accelerate(format, &mut pcm, 0, Urgency::Gentle), 200);
+        let mut cut = |most| accelerate(format, &mut pcm, 0, most, Urgency::Idle);
+        assert_eq!(cut(usize::MAX), 200);
+        assert_eq!(cut(50), 50);
+        assert_eq!(cut(39), 0, "shorter than any piece");
+        let mut pcm = tone(format, 200.0, 40);
+        assert_eq!(
+            accelerate(format, &mut pcm, 0, usize::MAX, Urgency::Idle),
+            0
+        );
     }
 
     #[test]
@@ -196,10 +223,13 @@ mod tests {
             })
             .collect();
         let mut pcm = noise.clone();
-        assert_eq!(accelerate(format, &mut pcm, 0, Urgency::Gentle), 0);
-        assert_eq!(decelerate(format, &mut pcm, 0), 0);
+        assert_eq!(
+            accelerate(format, &mut pcm, 0, usize::MAX, Urgency::Gentle),
+            0
+        );
+        assert_eq!(decelerate(format, &mut pcm, 0, usize::MAX), 0);
         assert_eq!(pcm, noise);
-        assert!(accelerate(format, &mut pcm, 0, Urgency::Insistent) > 0);
+        assert!(accelerate(format, &mut pcm, 0, usize::MAX, Urgency::Insistent) > 0);
     }
 
     #[test]
@@ -207,7 +237,7 @@ mod tests {
         let format = Format::exact(8_000, 1).unwrap();
         let mut pcm = vec![7; 80];
         pcm.extend(tone(format, 200.0, 40));
-        assert!(accelerate(format, &mut pcm, 80, Urgency::Gentle) > 0);
+        assert!(accelerate(format, &mut pcm, 80, usize::MAX, Urgency::Gentle) > 0);
         assert_eq!(pcm[..80], [7; 80]);
     }
 
@@ -215,6 +245,9 @@ mod tests {
     fn too_little_sound_is_left_alone() {
         let format = Format::exact(8_000, 1).unwrap();
         let mut pcm = tone(format, 200.0, 15);
-        assert_eq!(accelerate(format, &mut pcm, 0, Urgency::Insistent), 0);
+        assert_eq!(
+            accelerate(format, &mut pcm, 0, usize::MAX, Urgency::Insistent),
+            0
+        );
     }
 }

@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use opusic_c::{Application, Bitrate, Channels, Decoder, Encoder, InbandFec, SampleRate, Signal};
+use opusic_c::{
+    Application, Bandwidth, Bitrate, Channels, Decoder, Encoder, InbandFec, SampleRate, Signal,
+};
 use procfs::process::Process;
 
 use crate::speech::Speech;
 
-/// How the engine sets its encoder for speech at 24 kHz (`crates/libwebrtc/src/audio/encoder.rs`).
+/// How the engine sets its encoder for speech at 24 kHz (`crates/libwebrtc/src/audio/encoder.rs`)
+/// that the SDK publishes as it does by default: 48 kbit/s, with copies of whole packets.
 const COMPLEXITY: u8 = 5;
-const BITRATE: u32 = 32_000;
-const EXPECTED_LOSS_PERCENT: u8 = 10;
+const BITRATE: u32 = 48_000;
+const BANDWIDTH: Bandwidth = Bandwidth::Wide;
 
 /// Longest Opus packet. Source: RFC 6716, section 3.4.
 const MAX_PACKET: usize = 1_275;
@@ -31,9 +34,7 @@ pub(crate) fn cores_per_room(speech: &Speech) -> anyhow::Result<f64> {
         .set_bitrate(Bitrate::Value(BITRATE))
         .map_err(error)?;
     encoder.set_inband_fec(InbandFec::Mode1).map_err(error)?;
-    encoder
-        .set_packet_loss(EXPECTED_LOSS_PERCENT)
-        .map_err(error)?;
+    encoder.set_max_bandwidth(BANDWIDTH).map_err(error)?;
     encoder.set_signal(Signal::Voice).map_err(error)?;
     let mut decoder = Decoder::new(Channels::Mono, SampleRate::Hz24000)
         .map_err(error)
