@@ -1,27 +1,28 @@
 // Has a participant in a browser's page (page.mjs) do what it is told.
 //
-//   node browser.mjs CHROMIUM LIVEKIT_CLIENT
+//   node browser.mjs CHROMIUM NODE_MODULES
 //
-// The second is the directory of the npm package. Reads one JSON object a line from standard input,
-// answers each with one on standard output, and ends with its input. "do" names a method of Peer,
-// the rest are its arguments. Where "join" gets a key, in hexadecimal, everything is encrypted.
-
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
+import { basename, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
-const [, , chromium, livekitClient] = process.argv;
+import { obey } from './lines.mjs';
 
-const PAGE = {
-  '/': ['text/html', '<!doctype html>'],
-  '/page.mjs': ['text/javascript', await readFile(new URL('page.mjs', import.meta.url))],
-};
-for (const name of ['livekit-client.esm.mjs', 'livekit-client.e2ee.worker.mjs']) {
-  PAGE[`/${name}`] = ['text/javascript', await readFile(join(livekitClient, 'dist', name))];
+const [, , chromium, packages] = process.argv;
+const here = dirname(fileURLToPath(import.meta.url));
+
+const PAGE = { '/': ['text/html', '<!doctype html>'] };
+for (const script of [
+  join(here, 'page.mjs'),
+  join(here, 'peer.mjs'),
+  join(packages, 'livekit-client/dist/livekit-client.esm.mjs'),
+  join(packages, 'livekit-client/dist/livekit-client.e2ee.worker.mjs'),
+]) {
+  PAGE[`/${basename(script)}`] = ['text/javascript', await readFile(script)];
 }
 
 // A server, for only what comes from one may use workers and cryptography.
@@ -42,6 +43,12 @@ class Browser {
   #asked = new Map();
   #number = 0;
 
+  static async start(profile) {
+    const browser = new Browser(profile);
+    await once(browser.#process, 'spawn');
+    return browser;
+  }
+
   constructor(profile) {
     const options = [
       '--headless',
@@ -51,11 +58,10 @@ class Browser {
       // The server may have no address but this machine's loopback.
       '--allow-loopback-in-peer-connection',
     ];
-    // Chromium's sandbox does not work for root, who has one in containers.
+    // As root, Chromium does not start with its sandbox.
     if (process.getuid() === 0) options.push('--no-sandbox');
     const stdio = ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'];
     this.#process = spawn(chromium, options, { stdio });
-    this.ended = once(this.#process, 'exit');
     this.#read(this.#process.stdio[4]);
   }
 
@@ -80,6 +86,14 @@ class Browser {
     return new Promise((resolve, reject) => this.#asked.set(id, { resolve, reject }));
   }
 
+  async end() {
+    if (this.#process.exitCode === null && this.#process.signalCode === null) {
+      const ended = once(this.#process, 'exit');
+      this.#process.kill();
+      await ended;
+    }
+  }
+
   // Opens a page; gives what evaluates expressions in it.
   async open(url) {
     const { targetId } = await this.ask('Target.createTarget', { url: 'about:blank' });
@@ -98,20 +112,19 @@ class Browser {
 
 const { server, url } = await serve();
 const profile = await mkdtemp(join(tmpdir(), 'trunkline-browser-'));
-const browser = new Browser(profile);
 try {
-  const evaluate = await browser.open(url);
-  await evaluate(`import('/page.mjs').then(({ Peer }) => { globalThis.peer = new Peer(); })`);
-  for await (const line of createInterface({ input: process.stdin })) {
-    const { do: method, ...parameters } = JSON.parse(line);
-    const answer = await evaluate(`peer.${method}(${JSON.stringify(parameters)})`);
-    console.log(JSON.stringify(answer ?? {}));
+  const browser = await Browser.start(profile);
+  try {
+    const evaluate = await browser.open(url);
+    await evaluate(`import('/page.mjs').then(() => {})`);
+    await obey((method, parameters) => evaluate(`peer.${method}(${JSON.stringify(parameters)})`));
+    await evaluate('peer.leave()');
+  } finally {
+    await browser.end();
   }
-  await evaluate('peer.leave()');
 } finally {
-  await browser.ask('Browser.close');
-  await browser.ended;
   server.close();
   server.closeAllConnections();
-  await rm(profile, { recursive: true });
+  // Chromium's own processes end a little later than it does.
+  await rm(profile, { recursive: true, maxRetries: 10 });
 }

@@ -1,8 +1,8 @@
-"""A participant of LiveKit's Python SDK that does what it is told: what page.mjs is in JavaScript.
+"""A participant of LiveKit's Python SDK that does what it is told: what peer.mjs is in JavaScript.
 
-Reads one JSON object a line from standard input, answers each with one on standard output, and
-ends with its input. "do" names a method of Peer, the rest are its arguments. Where "join" gets a
-key, in hexadecimal, everything is encrypted.
+Reads one JSON object a line from standard input, answers each with an "answer" on standard output,
+and ends with its input. "do" names a method of Peer, the rest are its arguments. Where "join" gets
+a key, in hexadecimal, everything is encrypted.
 """
 
 import asyncio
@@ -155,7 +155,7 @@ async def main():
     while line := await lines.readline():
         command = json.loads(line)
         answer = await peer_calls[command.pop("do")](**command)
-        print(json.dumps(answer or {}), flush=True)
+        print(json.dumps({"answer": answer or {}}), flush=True)
     for task in peer.tasks:
         task.cancel()
     await asyncio.gather(*peer.tasks, return_exceptions=True)

@@ -28,6 +28,8 @@ pub(crate) struct Notes<'a> {
     report: &'a mut Report,
     sdk: usize,
     scene: &'static str,
+    /// The row of the check before.
+    last: Option<usize>,
 }
 
 impl Report {
@@ -45,24 +47,8 @@ impl Report {
             report: self,
             sdk,
             scene,
+            last: None,
         }
-    }
-
-    /// The row of a check, a new one below those of its scene if there is none.
-    fn row(&mut self, scene: &'static str, what: &str) -> &mut Row {
-        let is_it = |row: &Row| row.scene == scene && row.what == what;
-        let place = self.rows.iter().position(is_it).unwrap_or_else(|| {
-            let last = self.rows.iter().rposition(|row| row.scene == scene);
-            let place = last.map_or(self.rows.len(), |last| last + 1);
-            let row = Row {
-                scene,
-                what: what.to_owned(),
-                passed: vec![None; self.sdks.len()],
-            };
-            self.rows.insert(place, row);
-            place
-        });
-        &mut self.rows[place]
     }
 
     fn table(&self) -> String {
@@ -103,13 +89,31 @@ impl Report {
 
 impl Notes<'_> {
     pub(crate) fn check(&mut self, what: &str, passed: bool) -> std::io::Result<()> {
-        self.report.row(self.scene, what).passed[self.sdk] = Some(passed);
+        let place = self.place(what);
+        self.report.rows[place].passed[self.sdk] = Some(passed);
+        self.last = Some(place);
         let (verdict, sdk) = (word(Some(passed)), self.sdk_name());
         writeln!(
             std::io::stderr(),
             "{verdict:>6}  {sdk}, {}: {what}",
             self.scene
         )
+    }
+
+    /// The row of a check; a new one, below that of the check before, if there is none.
+    fn place(&mut self, what: &str) -> usize {
+        let rows = &mut self.report.rows;
+        let is_it = |row: &Row| row.scene == self.scene && row.what == what;
+        rows.iter().position(is_it).unwrap_or_else(|| {
+            let place = self.last.map_or(rows.len(), |last| last + 1);
+            let row = Row {
+                scene: self.scene,
+                what: what.to_owned(),
+                passed: vec![None; self.report.sdks.len()],
+            };
+            rows.insert(place, row);
+            place
+        })
     }
 
     /// What was measured lies in a range.
@@ -155,16 +159,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_check_that_only_one_sdk_has_stands_with_its_scene() {
+    fn a_check_that_only_one_sdk_has_stands_where_it_was_made() {
         let mut report = Report::new(vec![Sdk::Python, Sdk::JavaScript]);
-        report.notes(0, "first").check("both", true).unwrap();
-        report.notes(0, "second").check("both", true).unwrap();
-        report.notes(1, "first").check("both", false).unwrap();
-        report.notes(1, "first").check("one", true).unwrap();
-        let rows = |of: fn(&Row) -> &str| report.rows.iter().map(of).collect::<Vec<_>>();
-        assert_eq!(rows(|row| row.scene), ["first", "first", "second"]);
-        assert_eq!(rows(|row| &row.what), ["both", "one", "both"]);
-        assert_eq!((report.count(true), report.count(false)), (3, 1));
-        assert!(report.table().contains("one"));
+        let mut make = |sdk, scene, checks: &[(&str, bool)]| {
+            let mut notes = report.notes(sdk, scene);
+            for &(what, passed) in checks {
+                notes.check(what, passed).unwrap();
+            }
+        };
+        make(0, "first", &[("one", true), ("three", true)]);
+        make(0, "second", &[("one", true)]);
+        make(1, "first", &[("one", false), ("two", true)]);
+        let rows: Vec<_> = report.rows.iter().map(|row| row.what.as_str()).collect();
+        assert_eq!(rows, ["one", "two", "three", "one"]);
+        let row = format!(
+            "{:<20} {:<50} {:>10} {:>10}\n",
+            "first", "one", "ok", "FAILED"
+        );
+        assert!(report.table().contains(&row));
+        assert_eq!((report.count(true), report.count(false)), (4, 1));
     }
 }

@@ -18,7 +18,8 @@ const LEVEL: std::ops::Range<f64> = 0.4..0.6;
 const NO_TONE: std::ops::Range<f64> = 0.0..0.1;
 
 const PASSWORD: &[u8] = b"password";
-const NEXT_PASSWORD: &[u8] = b"another password";
+const OTHER_PASSWORD: &[u8] = b"another password";
+const NEXT_PASSWORD: &[u8] = b"the next password";
 
 /// The SDKs' own default.
 const RATCHET_WINDOW: i32 = 16;
@@ -59,7 +60,7 @@ impl Scene {
             ],
             // The C++ engine derives the window anew for each frame that it cannot decrypt, and is
             // then minutes behind.
-            Self::DifferentKeys => [with(PASSWORD, RATCHET_WINDOW), with(NEXT_PASSWORD, 0)],
+            Self::DifferentKeys => [with(PASSWORD, RATCHET_WINDOW), with(OTHER_PASSWORD, 0)],
         }
     }
 
@@ -183,13 +184,13 @@ impl Pair<'_, '_> {
         self.understand(" when both have ratcheted").await
     }
 
-    /// Another key under another index, while they talk; then we ratchet it.
+    /// Another key, while they talk; then we ratchet it.
     async fn change_keys(&mut self) -> anyhow::Result<()> {
-        self.set_key(NEXT_PASSWORD, 1).await?;
+        self.change_key().await?;
         self.understand(" with another key").await?;
         let sdk = self.theirs.sdk;
         if sdk.follows_ratchets() {
-            self.ours.ratchet(1)?;
+            self.ours.ratchet(sdk.next_key_index())?;
             self.theirs.hear(OUR_HZ).await?;
             let told = self.theirs.told().await?;
             let has_followed = told.contains(&format!("{US} KEY_RATCHETED"));
@@ -228,12 +229,13 @@ impl Pair<'_, '_> {
         self.theirs
             .send("unreadable for us", Delivery::Reliable)
             .await?;
-        self.set_key(NEXT_PASSWORD, 1).await?;
+        self.change_key().await?;
         self.understand(" once keys are the same").await
     }
 
-    async fn set_key(&mut self, key: &[u8], index: i32) -> anyhow::Result<()> {
-        self.theirs.set_key(key, index).await?;
-        self.ours.set_key(key, index)
+    async fn change_key(&mut self) -> anyhow::Result<()> {
+        let index = self.theirs.sdk.next_key_index();
+        self.theirs.set_key(NEXT_PASSWORD, index).await?;
+        self.ours.set_key(NEXT_PASSWORD, index)
     }
 }

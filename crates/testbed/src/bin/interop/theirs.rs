@@ -23,6 +23,8 @@ pub(crate) enum Sdk {
     /// In Chromium.
     #[value(name = "javascript")]
     JavaScript,
+    /// The one for node, on Google's C++ engine.
+    Node,
 }
 
 /// What they run on.
@@ -35,7 +37,7 @@ pub(crate) struct Runtimes {
     node: PathBuf,
     #[arg(long, default_value = "chromium")]
     chromium: PathBuf,
-    /// A directory of npm packages with `livekit-client` in it
+    /// A directory of npm packages with `livekit-client` and `@livekit/rtc-node` in it
     #[arg(long)]
     node_modules: PathBuf,
     /// Where the participants' programs are
@@ -44,17 +46,18 @@ pub(crate) struct Runtimes {
 }
 
 impl Sdk {
-    pub(crate) const ALL: [Self; 2] = [Self::Python, Self::JavaScript];
+    pub(crate) const ALL: [Self; 3] = [Self::Python, Self::JavaScript, Self::Node];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Python => "Python",
             Self::JavaScript => "JavaScript",
+            Self::Node => "node",
         }
     }
 
     /// Whether it finds a key that was ratcheted by the other side, and says so. The JavaScript
-    /// SDK's provider of one key for everybody never looks for one.
+    /// SDK's provider of one key for everybody never looks for one, and node's says nothing.
     pub(crate) fn follows_ratchets(self) -> bool {
         self == Self::Python
     }
@@ -62,13 +65,21 @@ impl Sdk {
     /// Whether it says what a ratchet has made of a key. The JavaScript SDK does so for keys of
     /// single participants only.
     pub(crate) fn shows_keys(self) -> bool {
-        self == Self::Python
+        self != Self::JavaScript
     }
 
     /// Whether it says that a key is wrong. The C++ engine does not unless told to tolerate a
     /// number of failures.
     pub(crate) fn reports_wrong_keys(self) -> bool {
         self == Self::JavaScript
+    }
+
+    /// Where the next key goes. Node's SDK cannot encrypt with keys of other indices than 0.
+    pub(crate) fn next_key_index(self) -> i32 {
+        match self {
+            Self::Python | Self::JavaScript => 1,
+            Self::Node => 0,
+        }
     }
 
     fn command(self, runtimes: &Runtimes) -> Command {
@@ -89,8 +100,12 @@ impl Sdk {
                 let mut command = Command::new(node);
                 command
                     .arg(scripts.join("browser.mjs"))
-                    .arg(chromium)
-                    .arg(node_modules.join("livekit-client"));
+                    .args([chromium, node_modules]);
+                command
+            }
+            Self::Node => {
+                let mut command = Command::new(node);
+                command.arg(scripts.join("node.mjs")).arg(node_modules);
                 command
             }
         }
@@ -109,7 +124,7 @@ pub(crate) struct Theirs {
     pub(crate) sdk: Sdk,
     process: Child,
     commands: ChildStdin,
-    answers: Lines<BufReader<ChildStdout>>,
+    output: Lines<BufReader<ChildStdout>>,
 }
 
 impl Theirs {
@@ -122,12 +137,12 @@ impl Theirs {
             .spawn()
             .with_context(|| format!("{} does not start", sdk.name()))?;
         let commands = process.stdin.take().context("no standard input")?;
-        let answers = process.stdout.take().context("no standard output")?;
+        let output = process.stdout.take().context("no standard output")?;
         Ok(Self {
             sdk,
             process,
             commands,
-            answers: BufReader::new(answers).lines(),
+            output: BufReader::new(output).lines(),
         })
     }
 
@@ -136,12 +151,21 @@ impl Theirs {
         self.commands
             .write_all(format!("{command}\n").as_bytes())
             .await?;
-        let name = self.sdk.name();
-        let answer = tokio::time::timeout(PATIENCE, self.answers.next_line()).await;
-        let answer = answer
-            .with_context(|| format!("{name} does not come to an end with {command}"))??
-            .with_context(|| format!("{name} died of {command}"))?;
-        Ok(serde_json::from_str(&answer)?)
+        let (name, what) = (self.sdk.name(), &command["do"]);
+        let answered = async {
+            loop {
+                let line = self.output.next_line().await?;
+                let line = line.with_context(|| format!("{name} died of {what}"))?;
+                let mut line: Value = serde_json::from_str(&line)
+                    .with_context(|| format!("{name} answered {line:?}"))?;
+                // SDKs log there as well.
+                if let Some(answer) = line.get_mut("answer") {
+                    return Ok(answer.take());
+                }
+            }
+        };
+        let answered = tokio::time::timeout(PATIENCE, answered).await;
+        answered.with_context(|| format!("{name} does not come to an end with {what}"))?
     }
 
     /// Joins and plays a tone.
