@@ -1,11 +1,11 @@
 // Runs the encryption worker of LiveKit's JavaScript SDK (npm package livekit-client) outside of a
 // browser, on frames instead of streams from a peer connection.
 //
-//   npm pack livekit-client@2.23.0 && tar xzf livekit-client-2.23.0.tgz
-//   node worker.mjs package > crates/libwebrtc/src/e2ee/vectors.json
+//   node crates/testbed/interop/worker.mjs .cache/node/node_modules/livekit-client \
+//       > crates/libwebrtc/src/e2ee/vectors.json
 //
-// prints encrypted frames and packets, the keys, and what is in them. Bytes are hexadecimal. IVs
-// are random, so no two runs print the same.
+// prints encrypted frames and packets, the keys, and what is in them; `./dev interop` installs the
+// package. Bytes are hexadecimal. IVs are random, so no two runs print the same.
 
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';

@@ -1,5 +1,6 @@
 //! Our participant: the Rust SDK on our engine.
 
+use std::collections::VecDeque;
 use std::f64::consts::TAU;
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ use livekit::e2ee::key_provider::{KeyProvider, KeyProviderOptions};
 use livekit::e2ee::{E2eeOptions, EncryptionType};
 use livekit::options::TrackPublishOptions;
 use livekit::prelude::{
-    LocalAudioTrack, LocalTrack, RemoteTrack, Room, RoomEvent, RoomOptions, TrackSource,
+    LocalAudioTrack, LocalTrack, RemoteAudioTrack, RemoteTrack, Room, RoomEvent, RoomOptions,
+    TrackSource,
 };
 use livekit::webrtc::audio_frame::AudioFrame;
 use livekit::webrtc::audio_source::native::NativeAudioSource;
@@ -21,6 +23,9 @@ use livekit_api::access_token::VideoGrants;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 
+use crate::scene::Delivery;
+use crate::theirs::Encryption;
+
 /// Of what we send and hear.
 const RATE: u32 = 48_000;
 
@@ -28,7 +33,8 @@ const RATE: u32 = 48_000;
 const WINDOW: usize = RATE as usize / 2;
 
 /// Half of full scale.
-const AMPLITUDE: f64 = 16_000.0;
+const AMPLITUDE: f64 = 0.5;
+const FULL_SCALE: f64 = 32_768.0;
 
 /// For anything that must come; each takes a second or two on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -36,10 +42,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Ours {
     room: Room,
     events: UnboundedReceiver<RoomEvent>,
-    stream: Option<NativeAudioStream>,
+    track: Option<RemoteAudioTrack>,
     /// States and packets that came while something else was waited for.
     states: Vec<EncryptionState>,
-    packets: Vec<Vec<u8>>,
+    packets: VecDeque<Vec<u8>>,
     playing: JoinSet<()>,
 }
 
@@ -55,13 +61,19 @@ impl Ours {
     pub(crate) async fn join(
         url: &str,
         token: &str,
-        key: Option<&[u8]>,
+        encryption: Option<Encryption>,
         hz: u32,
     ) -> anyhow::Result<Self> {
         let mut options = RoomOptions::default();
-        options.encryption = key.map(|key| E2eeOptions {
-            encryption_type: EncryptionType::Gcm,
-            key_provider: KeyProvider::with_shared_key(KeyProviderOptions::default(), key.into()),
+        options.encryption = encryption.map(|encryption| {
+            let keys = KeyProviderOptions {
+                ratchet_window_size: encryption.ratchet_window,
+                ..KeyProviderOptions::default()
+            };
+            E2eeOptions {
+                encryption_type: EncryptionType::Gcm,
+                key_provider: KeyProvider::with_shared_key(keys, encryption.key.into()),
+            }
         });
         let (room, events) = Room::connect(url, token, options).await?;
         let source = NativeAudioSource::new(AudioSourceOptions::default(), RATE, 1, 200);
@@ -79,9 +91,9 @@ impl Ours {
         Ok(Self {
             room,
             events,
-            stream: None,
+            track: None,
             states: Vec::new(),
-            packets: Vec::new(),
+            packets: VecDeque::new(),
             playing,
         })
     }
@@ -108,13 +120,10 @@ impl Ours {
                     RoomEvent::TrackSubscribed {
                         track: RemoteTrack::Audio(track),
                         ..
-                    } => {
-                        let rate = i32::try_from(RATE)?;
-                        self.stream = Some(NativeAudioStream::new(track.rtc_track(), rate, 1));
-                    }
+                    } => self.track = Some(track),
                     RoomEvent::E2eeStateChanged { state, .. } => self.states.push(state),
                     RoomEvent::DataReceived { payload, .. } => {
-                        self.packets.push(payload.to_vec());
+                        self.packets.push_back(payload.to_vec());
                     }
                     _ => {}
                 }
@@ -124,55 +133,55 @@ impl Ours {
         answered.with_context(|| format!("there is no {what}"))?
     }
 
-    /// The next half second of what is heard.
-    async fn window(&mut self) -> anyhow::Result<Vec<i16>> {
-        let mut stream = self.until("track", |ours| ours.stream.take()).await?;
-        let mut heard = Vec::with_capacity(WINDOW);
-        let listened = async {
-            while heard.len() < WINDOW {
-                let frame = stream.next().await.context("the track has ended")?;
-                heard.extend_from_slice(&frame.data);
-            }
-            anyhow::Ok(())
-        };
-        let listened = tokio::time::timeout(PATIENCE, listened).await;
-        listened.context("nothing is heard, not even silence")??;
-        self.stream = Some(stream);
-        Ok(heard)
+    /// What is heard from half a second after now: what the engine still had in its buffers is old.
+    async fn listen(&mut self) -> anyhow::Result<Listener> {
+        let track = self.until("track", |ours| ours.track.clone()).await?;
+        let stream = NativeAudioStream::new(track.rtc_track(), i32::try_from(RATE)?, 1);
+        let mut listener = Listener(stream);
+        listener.window().await?;
+        Ok(listener)
     }
 
-    /// Listens until half a second is the tone.
-    pub(crate) async fn hear(&mut self, hz: u32) -> anyhow::Result<()> {
+    /// Listens until half a second is the tone; how loud it is, as a share of full scale.
+    pub(crate) async fn hear(&mut self, hz: u32) -> anyhow::Result<f64> {
+        let mut listener = self.listen().await?;
         let heard = async {
-            while share(&self.window().await?, hz) <= 0.9 {}
-            anyhow::Ok(())
+            loop {
+                let Tone { share, amplitude } = Tone::of(&listener.window().await?, hz);
+                if share > 0.9 {
+                    return anyhow::Ok(amplitude);
+                }
+            }
         };
         let heard = tokio::time::timeout(PATIENCE, heard).await;
         heard.with_context(|| format!("we do not hear {hz} Hz"))?
     }
 
-    /// How much of the loudest of three windows is the tone, after one that may be old.
+    /// How much of the loudest of three half seconds is the tone.
     pub(crate) async fn share(&mut self, hz: u32) -> anyhow::Result<f64> {
-        self.window().await?;
+        let mut listener = self.listen().await?;
         let mut most = 0.0_f64;
         for _ in 0..3 {
-            most = most.max(share(&self.window().await?, hz));
+            most = most.max(Tone::of(&listener.window().await?, hz).share);
         }
         Ok(most)
     }
 
-    pub(crate) async fn send(&self, text: &str) -> anyhow::Result<()> {
+    pub(crate) async fn send(&self, text: &str, delivery: Delivery) -> anyhow::Result<()> {
         let packet = DataPacket {
             payload: text.into(),
-            reliable: true,
+            reliable: delivery.is_reliable(),
             ..DataPacket::default()
         };
         self.room.local_participant().publish_data(packet).await?;
         Ok(())
     }
 
+    /// The first packet that has not been received yet.
     pub(crate) async fn receive(&mut self) -> anyhow::Result<String> {
-        let packet = self.until("packet", |ours| ours.packets.pop()).await?;
+        let packet = self
+            .until("packet", |ours| ours.packets.pop_front())
+            .await?;
         Ok(String::from_utf8(packet)?)
     }
 
@@ -210,7 +219,7 @@ async fn play(source: NativeAudioSource, hz: u32) {
         // The tone's wave repeats every second.
         let sample = |i: u32| {
             let time = f64::from((start + i) % RATE) / f64::from(RATE);
-            ((TAU * f64::from(hz) * time).sin() * AMPLITUDE) as i16
+            ((TAU * f64::from(hz) * time).sin() * AMPLITUDE * FULL_SCALE) as i16
         };
         let frame = AudioFrame {
             data: (0..per_frame).map(sample).collect::<Vec<_>>().into(),
@@ -225,18 +234,53 @@ async fn play(source: NativeAudioSource, hz: u32) {
     }
 }
 
-/// The share of the samples' power that lies at a frequency, 0 to 1.
-fn share(samples: &[i16], hz: u32) -> f64 {
-    let step = TAU * f64::from(hz) / f64::from(RATE);
-    let (mut real, mut imaginary, mut power) = (0.0, 0.0, 0.0);
-    for (index, sample) in samples.iter().enumerate() {
-        let value = f64::from(*sample);
-        real += value * (step * index as f64).cos();
-        imaginary += value * (step * index as f64).sin();
-        power += value * value;
+/// Someone who listens to a track.
+struct Listener(NativeAudioStream);
+
+impl Listener {
+    /// The next half second.
+    async fn window(&mut self) -> anyhow::Result<Vec<i16>> {
+        let mut heard = Vec::with_capacity(WINDOW);
+        let listened = async {
+            while heard.len() < WINDOW {
+                let frame = self.0.next().await.context("the track has ended")?;
+                heard.extend_from_slice(&frame.data);
+            }
+            anyhow::Ok(())
+        };
+        let listened = tokio::time::timeout(PATIENCE, listened).await;
+        listened.context("nothing is heard, not even silence")??;
+        Ok(heard)
     }
-    if power == 0.0 {
-        return 0.0;
+}
+
+/// What lies at a frequency.
+struct Tone {
+    /// Of the samples' power, 0 to 1.
+    share: f64,
+    /// As a share of full scale.
+    amplitude: f64,
+}
+
+impl Tone {
+    fn of(samples: &[i16], hz: u32) -> Self {
+        let step = TAU * f64::from(hz) / f64::from(RATE);
+        let (mut real, mut imaginary, mut power) = (0.0_f64, 0.0_f64, 0.0_f64);
+        for (index, sample) in samples.iter().enumerate() {
+            let value = f64::from(*sample) / FULL_SCALE;
+            real += value * (step * index as f64).cos();
+            imaginary += value * (step * index as f64).sin();
+            power += value * value;
+        }
+        let length = real.hypot(imaginary);
+        let count = samples.len() as f64;
+        let share = match power {
+            0.0 => 0.0,
+            power => 2.0 * length * length / (power * count),
+        };
+        Self {
+            share,
+            amplitude: 2.0 * length / count,
+        }
     }
-    2.0 * (real * real + imaginary * imaginary) / (power * samples.len() as f64)
 }
