@@ -99,9 +99,7 @@ async def main() -> None:
             rate = file.getframerate()
         source = rtc.AudioSource(rate, 1, queue_size_ms=QUEUE_MS)
         track = rtc.LocalAudioTrack.create_audio_track("mouth", source)
-        options = rtc.TrackPublishOptions(
-            source=rtc.TrackSource.SOURCE_MICROPHONE, dtx=False, red=False
-        )
+        options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
         await room.local_participant.publish_track(track, options)
         tasks.add(asyncio.create_task(speak(source, arguments.publish, arguments.speak_at_us)))
         ready.set()

@@ -204,6 +204,8 @@ impl Pacer {
         };
         if self.phase == Phase::Quiet {
             self.due += KEEP_ALIVE - PACKET;
+            // That nothing more comes is said, lest it be taken for lost.
+            return Action::KeepAlive(step);
         }
         Action::Silence(step)
     }

@@ -25,6 +25,7 @@ const MODE_BITS: u8 = 0xFC;
 /// enough for the decoder to fall silent. libopus' own suppression is off: it takes steady tones
 /// and music for silence as well.
 const SILENCE_ENCODED: u32 = 5;
+const FIRST_UNSENT: u32 = SILENCE_ENCODED + 1;
 
 /// Packets of captured silence for one keep-alive.
 const KEEP_ALIVE_PACKETS: u32 = (KEEP_ALIVE.as_millis() / PACKET.as_millis()) as u32;
@@ -216,6 +217,8 @@ impl SendPipeline {
         self.silent_packets = self.silent_packets.saturating_add(1);
         match self.silent_packets {
             ..=SILENCE_ENCODED => Some(Kind::Encoded),
+            // That nothing more comes is said, lest it be taken for lost.
+            FIRST_UNSENT => Some(Kind::KeepAlive),
             silent if silent.is_multiple_of(KEEP_ALIVE_PACKETS) => Some(Kind::KeepAlive),
             _ => None,
         }

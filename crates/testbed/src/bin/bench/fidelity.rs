@@ -337,6 +337,9 @@ impl Run<'_> {
             speech.into_os_string(),
             "--speak-at-us".into(),
             self.speak_at_us.to_string().into(),
+            // As the SDKs publish by default.
+            "--red".into(),
+            "--dtx".into(),
         ]))
         .await?;
         let mut ear = Peer::start(options(self.ear, self.token("ear")?).with([
