@@ -109,3 +109,121 @@ fn request(url: &Url, headers: &[Header]) -> Result<Request, TransportError> {
     }
     Ok(request)
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{SinkExt as _, StreamExt as _};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::task::JoinSet;
+    use tokio_tungstenite::tungstenite::Message;
+    use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+
+    use super::*;
+    use crate::socket::READ_BUFFER_BYTES;
+
+    const LIMIT_MS: u64 = 10_000;
+
+    /// Where one connection is taken, by this.
+    async fn server<F, T>(
+        serve: impl FnOnce(TcpStream) -> F + Send + 'static,
+    ) -> (String, JoinSet<T>)
+    where
+        F: Future<Output = T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("ws://{}/rtc?x=1", listener.local_addr().unwrap());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            serve(stream).await
+        });
+        (url, tasks)
+    }
+
+    async fn connect(url: String) -> Result<WsConnectResult, TransportError> {
+        let bearer = Header {
+            name: "Authorization".to_owned(),
+            value: "Bearer me".to_owned(),
+        };
+        let client = Client::new(None).unwrap();
+        client.connect(url, vec![bearer], LIMIT_MS).await
+    }
+
+    #[tokio::test]
+    async fn frames_of_any_size_go_both_ways_and_pings_are_answered() {
+        let (url, mut server) = server(async |stream| {
+            let mut bearer = None;
+            let look = |request: &Request, response: Response| {
+                bearer = request.headers().get("authorization").cloned();
+                Ok(response)
+            };
+            let mut socket = tokio_tungstenite::accept_hdr_async(stream, look)
+                .await
+                .unwrap();
+            socket
+                .send(Message::Ping("are you there".into()))
+                .await
+                .unwrap();
+            let mut pongs = 0;
+            while let Some(Ok(message)) = socket.next().await {
+                match message {
+                    Message::Pong(_) => pongs += 1,
+                    Message::Binary(_) => socket.send(message).await.unwrap(),
+                    _ => {}
+                }
+            }
+            (bearer.unwrap(), pongs)
+        })
+        .await;
+        let connection = connect(url).await.unwrap().connection;
+        for length in [0, 1, READ_BUFFER_BYTES, 200 * READ_BUFFER_BYTES, 7] {
+            let frame = vec![7; length];
+            connection.send(frame.clone()).await.unwrap();
+            assert_eq!(connection.recv().await.unwrap(), Some(frame));
+        }
+        connection.close().await;
+        assert_eq!(connection.recv().await.unwrap(), None);
+        let (bearer, pongs) = server.join_next().await.unwrap().unwrap();
+        assert_eq!(bearer, "Bearer me");
+        assert_eq!(pongs, 1);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_told_by_its_status() {
+        let (url, _server) = server(async |mut stream| {
+            let mut request = [0; 1024];
+            let _ = stream.read(&mut request).await.unwrap();
+            let refusal = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+            stream.write_all(refusal).await.unwrap();
+        })
+        .await;
+        let refused = connect(url).await.err();
+        assert!(
+            matches!(refused, Some(TransportError::Http { status: 404 })),
+            "{refused:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_server_that_goes_without_a_word_has_closed() {
+        let (url, _server) = server(async |stream| {
+            tokio_tungstenite::accept_async(stream).await.unwrap();
+        })
+        .await;
+        let connection = connect(url).await.unwrap().connection;
+        assert_eq!(connection.recv().await.unwrap(), None);
+    }
+
+    #[test]
+    fn the_way_into_the_room_is_not_shown() {
+        let url = Url::parse("ws://a.example/rtc").unwrap();
+        let bearer = Header {
+            name: "Authorization".to_owned(),
+            value: "Bearer secret".to_owned(),
+        };
+        let request = request(&url, &[bearer]).unwrap();
+        assert!(!format!("{request:?}").contains("secret"));
+    }
+}
