@@ -1,4 +1,4 @@
-//! A connection that is watched for who is in the room: see [`crate::roster`].
+//! A connection that is watched for who is in the room: see `roster.rs`.
 
 use std::sync::Arc;
 

@@ -5,9 +5,9 @@
 //!
 //! - **It is small.** The SDK's has a read buffer of 128 KiB for each room, and over TLS reads the
 //!   system's root certificates for each and keeps them with it: more than everything else of a
-//!   room. Ours has [`socket::READ_BUFFER_BYTES`], and one TLS configuration for the process.
+//!   room. Ours reads into 4 KiB, and has one TLS configuration for the process.
 //! - **It says who has left.** Where the server ends our place in a room before it says that the
-//!   others have gone, the SDK keeps the room's memory for ever: see [`roster`].
+//!   others have gone, the SDK keeps the room's memory for ever: see `roster.rs`.
 
 mod attended;
 mod client;
