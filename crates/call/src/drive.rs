@@ -14,6 +14,7 @@ use livekit::options::TrackPublishOptions;
 use livekit::prelude::*;
 use livekit::webrtc::audio_stream::native::NativeAudioStream;
 use livekit::webrtc::prelude::RtcAudioSource;
+use livekit_api::services::room::RoomClient;
 use secrecy::ExposeSecret;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
@@ -34,6 +35,9 @@ const JOIN_TIMEOUT: Duration = Duration::from_secs(4);
 const JOIN_RETRIES: u32 = 1;
 /// Closing the room's connections. What is not closed by then is dropped.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long others may take to leave a room that is deleted under them.
+const EMPTYING_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What a future beside the loop brought.
 enum Done {
@@ -330,7 +334,9 @@ impl Drive {
     /// Leaves the room and deletes it: whoever is still in it hears nothing more.
     async fn leave(&mut self) {
         self.caller_audio = None;
-        if let Some((room, _events)) = self.room.take() {
+        if let Some((room, mut events)) = self.room.take() {
+            let api = self.services.rooms.of(&self.tenant);
+            empty(&room, &mut events, &api).await;
             match tokio::time::timeout(CLOSE_TIMEOUT, room.close()).await {
                 Ok(Ok(()) | Err(RoomError::AlreadyClosed)) => {}
                 Ok(Err(error)) => tracing::debug!(error = %chain(&error), "closing the room"),
@@ -380,6 +386,31 @@ fn join(assignment: &Assignment) -> BoxFuture<'static, Done> {
         }
     }
     .boxed()
+}
+
+/// Sees to it that nobody is in the room any more when we leave it: the SDK keeps the memory of a
+/// room for ever that is left with others in it (docs/engine.md, "The end of a call"). They hang
+/// up with the room, which is deleted in any case.
+async fn empty(room: &Room, events: &mut UnboundedReceiver<RoomEvent>, api: &RoomClient) {
+    let is_over = || {
+        room.remote_participants().is_empty()
+            || room.connection_state() == ConnectionState::Disconnected
+    };
+    if is_over() {
+        return;
+    }
+    let emptying = async {
+        match api.delete_room(&room.name()).await {
+            Ok(()) => while !is_over() && events.recv().await.is_some() {},
+            Err(error) => tracing::debug!(error = %chain(&error), "others stay in the room"),
+        }
+    };
+    if tokio::time::timeout(EMPTYING_TIMEOUT, emptying)
+        .await
+        .is_err()
+    {
+        tracing::debug!("others stay in the room after {EMPTYING_TIMEOUT:?}");
+    }
 }
 
 async fn next_room_event(

@@ -48,8 +48,14 @@ impl RoomReader {
             RoomEvent::ParticipantDisconnected(participant) => {
                 // When it connects anew, the SDK forgets everybody, and says so in
                 // the same words; only who was *told* to have left is in this state.
-                let input = match participant.state() {
-                    ParticipantState::Disconnected => Input::CallerLeft,
+                let was_told = participant.state() == ParticipantState::Disconnected;
+                let input = match participant.disconnect_reason() {
+                    // With the room, or only in our eyes: its end, or that of our own
+                    // place in it, is the next event (crates/signalling/src/roster.rs).
+                    DisconnectReason::RoomDeleted
+                    | DisconnectReason::RoomClosed
+                    | DisconnectReason::StateMismatch => Input::CallerMissing,
+                    _ if was_told => Input::CallerLeft,
                     _ => Input::CallerMissing,
                 };
                 self.is_caller(&participant.identity())

@@ -40,6 +40,9 @@ pub enum StartError {
     /// TLS towards LiveKit.
     #[error(transparent)]
     Connector(#[from] ConnectorError),
+    /// TLS towards the rooms' signalling.
+    #[error("TLS towards rooms cannot be set up")]
+    Signalling(#[source] rustls::Error),
     /// TLS towards models.
     #[error("TLS towards models cannot be set up")]
     Models(#[source] rustls::Error),
@@ -70,6 +73,7 @@ impl Parts {
             replica: replica.clone(),
         };
         let (queue, writer) = records::channel(config.records.max_waiting, sink);
+        trunkline_signalling::install().map_err(StartError::Signalling)?;
         let models = trunkline_realtime::Connector::new(config.realtime.clone())
             .map_err(StartError::Models)?;
         let runner = Runner {

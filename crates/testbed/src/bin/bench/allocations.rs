@@ -1,8 +1,10 @@
-//! Counts the allocations of this program. The count is of Rust's allocator: what libopus and the
-//! crypto library ask of C's is not in it (they ask when they are made, and not for packets).
+//! Counts the allocations of this program, on the product's allocator: linked in, it takes the
+//! place of C's, which is what Rust calls the system's. The count is of Rust's calls: what libopus
+//! and the crypto library ask for is not in it (they ask when they are made, and not for packets).
 
 use std::alloc::System;
 
+use mimalloc as _;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 #[global_allocator]

@@ -181,19 +181,19 @@ fn explain(known: f64, is_clean: bool) -> anyhow::Result<()> {
     say("")?;
     say("The SDK's own leak: a remote participant's publication keeps the participant that keeps")?;
     say(
-        "  the publication, and with it the room, from the subscription on; only the participant's",
+        "  the publication, and with it the room's engine, until the participant is said to have left",
     )?;
-    say("  leaving, or a full reconnect, breaks the circle.")?;
+    say("  or the connection is made anew.")?;
     say(&format!(
         "  A room that is left with the other side still in it leaves {known:.0} bytes behind for ever."
     ))?;
     say(
         "  Way round it: the other side leaves first (a call removes the caller), we wait for the",
     )?;
-    say("  event, and close the room then. A room that the server deletes is kept where its end")?;
     say(
-        "  reaches us before the other side's: now and then, and nothing but the SDK can help it.",
+        "  event, and close the room then. Of a room that the server deletes our socket says that all",
     )?;
+    say("  have left it before it says that it has ended (crates/signalling).")?;
     say(match is_clean {
         true => "Nothing has stayed behind.",
         false => "SOMETHING HAS STAYED BEHIND.",

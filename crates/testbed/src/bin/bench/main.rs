@@ -61,6 +61,8 @@ async fn main() -> anyhow::Result<ExitCode> {
         .with_writer(std::io::stderr)
         .init();
     trunkline_testbed::install_crypto();
+    // As the product does.
+    trunkline_signalling::install()?;
     match Arguments::parse().what {
         What::Engine(arguments) => engine::run(arguments).await?,
         What::Leaks(arguments) => return leaks::run(arguments).await,
