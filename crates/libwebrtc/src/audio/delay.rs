@@ -20,11 +20,11 @@ const MS_PER_PERCENT: i64 = 20;
 const MAX_OUTLIERS: usize = 8;
 
 /// Until there is a history: a packet more than the least. A telephone leg's usual jitter is below,
-/// and turns of 20 ms that suit the one suit the other.
+/// a lost packet's copy comes within it, and turns of 20 ms that suit the one suit the other.
 const INITIAL_MS: i64 = MIN_MS + PACKET_MS as i64;
 
 /// What timers and a busy machine need. Packets follow each other without a gap all the same.
-const MIN_MS: i64 = 8;
+const MIN_MS: i64 = 10;
 
 /// What another delay must be better by to be worth a change, which is heard if anything is.
 const WORTH_A_CHANGE_MS: i64 = 10;
@@ -32,12 +32,9 @@ const WORTH_A_CHANGE_MS: i64 = 10;
 /// Beyond this people talk over each other; late packets are rather concealed.
 const MAX_MS: i64 = 240;
 
-/// Packets for which a shorter delay must have been better before it is taken: 8 s. Losses that
+/// Packets for which a shorter delay must have been better before it is taken: 20 s. Losses that
 /// come now and then are waited for as long as they come, for each change is heard as well.
-const CALM: usize = 400;
-
-/// Packets before [`INITIAL_MS`] gives way to what was seen.
-const ENOUGH: usize = 25;
+const CALM: usize = 1_000;
 
 /// Estimates the delay for one stream. All times are ticks of the media clock.
 #[derive(Debug)]
@@ -80,14 +77,9 @@ impl DelayEstimator {
             .copied()
             .min()
             .unwrap_or_default();
-        let floor = if self.count < ENOUGH {
-            INITIAL_MS
-        } else {
-            MIN_MS
-        };
         let price = MS_PER_PERCENT * TICKS_PER_MS * 100 / length as i64;
         let held = |transit: &i64| {
-            (transit - self.fastest).clamp(floor * TICKS_PER_MS, MAX_MS * TICKS_PER_MS)
+            (transit - self.fastest).clamp(MIN_MS * TICKS_PER_MS, MAX_MS * TICKS_PER_MS)
         };
         let cost = |(given_up, transit)| held(transit) + given_up as i64 * price;
         let Some(best) = latest
@@ -109,8 +101,7 @@ impl DelayEstimator {
         } else {
             0
         };
-        let is_first = self.count <= ENOUGH;
-        if is_first || is_better && (best > self.target || self.calm >= CALM) {
+        if is_better && (best > self.target || self.calm >= CALM) {
             self.target = best;
             self.calm = 0;
         }
@@ -147,20 +138,20 @@ mod tests {
     #[test]
     fn a_calm_network_comes_down_to_the_least() {
         assert_eq!(after([5; 10]).target(), INITIAL_MS * TICKS_PER_MS);
-        assert_eq!(after([5; 100]).target(), MIN_MS * TICKS_PER_MS);
+        assert_eq!(after([5; 1_100]).target(), MIN_MS * TICKS_PER_MS);
     }
 
     #[test]
     fn regular_jitter_is_covered_and_single_outliers_are_not() {
         let jitter = (0..200).map(|i| if i % 4 == 0 { 60 } else { 0 });
         assert_eq!(after(jitter).target(), 60 * TICKS_PER_MS);
-        let outlier = (0..200).map(|i| if i == 150 { 200 } else { 0 });
+        let outlier = (0..1_500).map(|i| if i == 150 { 200 } else { 0 });
         assert_eq!(after(outlier).target(), MIN_MS * TICKS_PER_MS);
     }
 
     #[test]
     fn rare_lateness_is_not_waited_for_and_frequent_is() {
-        let every = |n: i64| (0..1_024).map(move |i| if i % n == 0 { 40 } else { 0 });
+        let every = |n: i64| (0..2_000).map(move |i| if i % n == 0 { 40 } else { 0 });
         assert_eq!(after(every(200)).target(), MIN_MS * TICKS_PER_MS);
         assert_eq!(after(every(25)).target(), 40 * TICKS_PER_MS);
     }

@@ -9,8 +9,9 @@ use super::{
 
 /// How hard libopus looks for a good encoding, 0 to 10. On half a minute of synthetic speech at
 /// 24 kHz, sent as wideband with 48 kbit/s, score (PESQ, wideband) and cost of a core were 4.16 and
-/// 0.28 % at 1, 4.20 and 0.50 % at 3, 4.48 and 0.65 % at 5, 4.52 and 0.86 % at 9 (libopus 1.6.1).
-const COMPLEXITY: u8 = 5;
+/// 0.27 % at 1, 4.20 and 0.48 % at 3, 4.48 and 0.68 % at 5, 4.51 and 0.67 % at 6, 4.52 and 0.85 %
+/// at 8 (libopus 1.6.1, which below 6 does not use AVX2 for most of the work).
+const COMPLEXITY: u8 = 6;
 
 /// The largest packet of one frame. Source: RFC 6716, section 3.2.1.
 pub(crate) const MAX_PACKET_BYTES: usize = 1275;

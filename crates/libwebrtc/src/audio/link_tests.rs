@@ -400,7 +400,7 @@ fn a_fifth_of_the_packets_lost_still_leaves_the_tone() {
 fn when_the_jitter_ends_the_delay_comes_down_again() {
     let start = Instant::now();
     let mut playout = Playout::new(start, mono(16_000)).unwrap();
-    let mut pipe = packets_of_tone(16_000, 1_200);
+    let mut pipe = packets_of_tone(16_000, 2_000);
     let mut random = StdRng::seed_from_u64(5);
     let mut arrivals: Vec<(u64, usize)> = (0..pipe.len())
         .map(|i| {
@@ -417,7 +417,7 @@ fn when_the_jitter_ends_the_delay_comes_down_again() {
         .collect();
     arrivals.sort_unstable();
     let (mut next, mut target_at) = (0, [0; 2]);
-    for tick in (0..24_000u64).step_by(20) {
+    for tick in (0..40_000u64).step_by(20) {
         let now = start + tick as u32 * MS;
         while arrivals.get(next).is_some_and(|(at, _)| *at <= tick) {
             let (_, i) = arrivals[next];

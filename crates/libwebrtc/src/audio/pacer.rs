@@ -14,7 +14,7 @@ use super::format::{CLOCK_HZ, PACKET, PACKET_TICKS};
 /// has nothing conceals, and libopus' concealment of speech is down by 9 dB by then.
 const PATIENCE: Duration = Duration::from_millis(40);
 
-/// Packets of silence after audio has ended. 100 ms clears libopus' look-ahead and its
+/// Packets of silence after audio has ended, with the one that says so. 100 ms clears libopus' look-ahead and its
 /// adaptation, so that the decoder's comfort noise is silence.
 const SETTLE_PACKETS: u8 = 5;
 
@@ -32,6 +32,10 @@ const MAX_CATCH_UP: Duration = Duration::from_millis(60);
 /// A pause in polling (the sender was inactive, the connection restarted) after which the media
 /// clock follows the wall clock again.
 const POLLING_PAUSE: Duration = Duration::from_millis(200);
+
+/// By how much a packet may leave earlier than 20 ms after the one before, to leave when the driver
+/// is awake anyway. Within what timers are late by.
+const MAX_STEP: Duration = Duration::from_micros(500);
 
 /// What a source has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +108,23 @@ impl Pacer {
     /// Sends silence packet by packet from now on, or no longer.
     pub(crate) fn set_continuous(&mut self, is_continuous: bool) {
         self.is_continuous = is_continuous;
+    }
+
+    /// Lets the next packet leave a little earlier, if that brings it nearer to `at`, or to a whole
+    /// number of packets from there. For while there is audio to send earlier.
+    pub(crate) fn approach(&mut self, at: Instant) {
+        if self.phase != (Phase::Talking { starved: false }) {
+            return;
+        }
+        let packet = PACKET.as_nanos() as i128;
+        let after = self.due.saturating_duration_since(at).as_nanos() as i128
+            - at.saturating_duration_since(self.due).as_nanos() as i128;
+        // Below a packet.
+        let after = Duration::from_nanos(after.rem_euclid(packet) as u64);
+        self.due = self
+            .due
+            .checked_sub(after.min(MAX_STEP))
+            .unwrap_or(self.due);
     }
 
     pub(crate) fn next_poll(&self) -> Instant {
@@ -258,7 +279,7 @@ mod tests {
         for _ in 0..START_PACKETS {
             assert!(matches!(
                 pacer.decide(at, Supply::Nothing),
-                Action::Silence(_)
+                Action::Silence(_) | Action::KeepAlive(_)
             ));
             at += PACKET;
         }
@@ -333,6 +354,23 @@ mod tests {
     }
 
     #[test]
+    fn packets_come_to_leave_when_the_driver_is_awake() {
+        let (mut pacer, now) = quiet(Instant::now());
+        let start = now + 100 * MS;
+        step(pacer.decide(start, Supply::Packet));
+        let awake = start + 13 * MS;
+        for _ in 0..30 {
+            pacer.approach(awake);
+            let due = pacer.next_poll();
+            assert_eq!(step(pacer.decide(due, Supply::Packet)).ticks, PACKET_TICKS);
+        }
+        // 7 ms earlier than without.
+        assert_eq!(pacer.next_poll(), awake + 30 * PACKET);
+        pacer.approach(awake + 3 * PACKET);
+        assert_eq!(pacer.next_poll(), awake + 30 * PACKET);
+    }
+
+    #[test]
     fn when_audio_ends_its_rest_and_some_silence_go_out() {
         let (mut pacer, now) = quiet(Instant::now());
         let start = now + 100 * MS;
@@ -345,7 +383,11 @@ mod tests {
         while let Action::Silence(_) = pacer.decide(pacer.next_poll(), Supply::Nothing) {
             silence += 1;
         }
-        assert_eq!(silence, SETTLE_PACKETS);
+        assert_eq!(
+            silence,
+            SETTLE_PACKETS - 1,
+            "and then the news that no more comes"
+        );
     }
 
     #[test]

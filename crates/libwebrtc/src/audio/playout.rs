@@ -28,12 +28,12 @@ const IDLE_PATIENCE: i64 = 1_000 * TICKS_PER_MS;
 const SLACK: i64 = 16 * TICKS_PER_MS;
 const PATIENCE: i64 = 4_000 * TICKS_PER_MS;
 
-/// … and for longer where it was drawn out before: with a clock that is slower than ours it comes
-/// to be in time by itself.
-const PATIENCE_AFTER_LINGERING: i64 = 30_000 * TICKS_PER_MS;
+/// For so long sound that was drawn out, to wait for what was late, stays so: there will be more of
+/// it, and each change is heard if anything is.
+const MEMORY: i64 = 15_000 * TICKS_PER_MS;
 
-/// … unless it is later than drawing out makes it: two turns.
-const AS_LINGERED: i64 = 40 * TICKS_PER_MS;
+/// … unless it is later than that makes it: two turns.
+const AS_DRAWN_OUT: i64 = 40 * TICKS_PER_MS;
 
 /// … and by more than this even where it is heard.
 const INSISTENT_SLACK: i64 = 120 * TICKS_PER_MS;
@@ -123,7 +123,7 @@ pub(crate) struct Playout {
     /// When the sound was in time last.
     late_since: i64,
     /// When it was drawn out last.
-    lingered: Option<i64>,
+    drawn_out: Option<i64>,
     stats: PlayoutStats,
 }
 
@@ -141,7 +141,7 @@ impl Playout {
             is_concealing: false,
             last_wait: 0,
             late_since: 0,
-            lingered: None,
+            drawn_out: None,
             stats: PlayoutStats::default(),
         })
     }
@@ -322,7 +322,11 @@ impl Playout {
             }
             // The sender's silence, not a loss.
             Step::Stretch(ticks) if self.jitter.is_comfort() => self.make_up(ticks),
-            Step::Conceal(ticks) | Step::Stretch(ticks) => self.conceal(ticks),
+            Step::Stretch(ticks) => {
+                self.drawn_out = Some(now);
+                self.conceal(ticks);
+            }
+            Step::Conceal(ticks) => self.conceal(ticks),
             Step::Idle => return false,
         }
         self.pcm.len() > before
@@ -382,15 +386,12 @@ impl Playout {
             self.late_since = now;
         }
         let late_for = now - self.late_since;
-        let patience = match self.lingered {
-            Some(at) if now - at < PATIENCE_AFTER_LINGERING && lateness < AS_LINGERED => {
-                PATIENCE_AFTER_LINGERING
-            }
-            _ => PATIENCE,
-        };
+        let was_drawn_out = |at| now - at < MEMORY && lateness < AS_DRAWN_OUT;
         if lateness > INSISTENT_SLACK {
             Some(Urgency::Insistent)
-        } else if lateness > SLACK && late_for > patience {
+        } else if self.drawn_out.is_some_and(was_drawn_out) {
+            None
+        } else if lateness > SLACK && late_for > PATIENCE {
             Some(Urgency::Gentle)
         } else {
             (late_for > IDLE_PATIENCE).then_some(Urgency::Idle)
@@ -431,7 +432,7 @@ impl Playout {
         let added = decelerate(self.format, &mut self.pcm, self.taken, most);
         self.stats.lingered_ticks += self.ticks(added);
         if is_tight && added > 0 {
-            self.lingered = Some(now);
+            self.drawn_out = Some(now);
         }
     }
 

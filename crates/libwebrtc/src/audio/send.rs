@@ -133,6 +133,18 @@ impl SendPipeline {
         self.meter
     }
 
+    /// Lets packets come to leave when the driver is awake for something else, at `at` and every
+    /// 20 ms from there: each waking costs about as much as sending. Only where more is waiting
+    /// than the next packet, so that nobody waits for it.
+    pub(crate) fn approach(&mut self, at: Instant) {
+        let waiting = self.puller.as_ref().map_or(0, Puller::available);
+        if let Some(pacer) = &mut self.pacer
+            && waiting >= 2 * self.pcm.len()
+        {
+            pacer.approach(at);
+        }
+    }
+
     /// When to poll again.
     pub(crate) fn next_poll(&self) -> Instant {
         self.pacer.as_ref().map_or(self.created, Pacer::next_poll)

@@ -54,10 +54,11 @@ pub(crate) fn accelerate(
     urgency: Urgency,
 ) -> usize {
     let channels = format.channels();
-    let Some((piece, likeness)) = repeating_piece(format, &pcm[start..], most) else {
+    let wanted = urgency.likeness();
+    let Some((piece, likeness)) = repeating_piece(format, &pcm[start..], most, wanted) else {
         return 0;
     };
-    if likeness < urgency.likeness() {
+    if likeness < wanted {
         return 0;
     }
     // Fade from the first piece into the second, then leave the first out.
@@ -79,7 +80,7 @@ pub(crate) fn accelerate(
 /// notices; answers how many were added.
 pub(crate) fn decelerate(format: Format, pcm: &mut Vec<i16>, start: usize, most: usize) -> usize {
     let channels = format.channels();
-    let Some((piece, likeness)) = repeating_piece(format, &pcm[start..], most) else {
+    let Some((piece, likeness)) = repeating_piece(format, &pcm[start..], most, ALIKE) else {
         return 0;
     };
     if likeness < ALIKE {
@@ -104,8 +105,13 @@ pub(crate) fn decelerate(format: Format, pcm: &mut Vec<i16>, start: usize, most:
 }
 
 /// In how many frames the beginning of `sound` repeats itself, in `most` samples at most, and how
-/// alike it is then.
-fn repeating_piece(format: Format, sound: &[i16], most: usize) -> Option<(usize, f32)> {
+/// alike it is then, where it may be as alike as is wanted.
+fn repeating_piece(
+    format: Format,
+    sound: &[i16],
+    most: usize,
+    wanted: f32,
+) -> Option<(usize, f32)> {
     let channels = format.channels();
     let frames = |us: usize| format.hz() as usize * us / 1_000_000;
     let length = sound.len() / channels;
@@ -120,11 +126,11 @@ fn repeating_piece(format: Format, sound: &[i16], most: usize) -> Option<(usize,
     let at = |frame: usize| f32::from(sound[frame * channels]);
     let energy: f32 = (0..max + compare).map(|i| at(i) * at(i)).sum::<f32>();
     let is_quiet = energy / (max + compare) as f32 <= QUIET;
-    Some(if is_quiet {
-        (max, SILENT)
-    } else {
-        best_piece(at, min, max, compare)
-    })
+    if is_quiet {
+        return Some((max, SILENT));
+    }
+    // Searching is worth it only where what is found can be enough.
+    (wanted < SILENT).then(|| best_piece(at, min, max, compare))
 }
 
 /// The distance at which the sound is most like itself, and how alike.

@@ -97,6 +97,7 @@ impl Pipelines {
 
     /// Encodes what is due and hands it to `write`.
     pub(super) fn send(&mut self, now: Instant, mut write: impl FnMut(&RtpOut, &EncodedFrame<'_>)) {
+        let receivers = &self.receivers;
         for sender in &mut self.senders {
             let Some(active) = &mut sender.active else {
                 continue;
@@ -137,6 +138,9 @@ impl Pipelines {
                 sender.core.count_sent(frame.payload.len());
             }
             if has_sent {
+                if let Some(tick) = receivers.iter().find_map(ReceiveTrack::next_tick) {
+                    active.pipeline.approach(tick);
+                }
                 let pipeline = &active.pipeline;
                 sender
                     .core

@@ -73,7 +73,7 @@ enum Played {
 use Played::{Concealed, Nothing, Packet as Number, Recovered, Stretched};
 
 /// After the first packet has been held for as long as a new stream's packets are.
-const STARTED: i64 = 28 * MS;
+const STARTED: i64 = 30 * MS;
 
 #[test]
 fn the_first_packet_is_held_and_then_they_follow_in_order() {

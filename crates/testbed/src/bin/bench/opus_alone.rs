@@ -12,7 +12,7 @@ use crate::speech::Speech;
 
 /// How the engine sets its encoder for speech at 24 kHz (`crates/libwebrtc/src/audio/encoder.rs`)
 /// that the SDK publishes as it does by default: 48 kbit/s, with copies of whole packets.
-const COMPLEXITY: u8 = 5;
+const COMPLEXITY: u8 = 6;
 const BITRATE: u32 = 48_000;
 const BANDWIDTH: Bandwidth = Bandwidth::Wide;
 
