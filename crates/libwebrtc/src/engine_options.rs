@@ -1,7 +1,14 @@
 //! Settings of this engine that the original crate does not have. They hold for the whole process,
 //! for connections made afterwards.
 
-use std::{env, ops::RangeInclusive, sync::OnceLock};
+use std::{
+    env,
+    ops::RangeInclusive,
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use parking_lot::RwLock;
 
@@ -11,6 +18,7 @@ use crate::RtcError;
 /// [`set_udp_ports`]. Read once.
 pub const UDP_PORTS_VARIABLE: &str = "LIBWEBRTC_UDP_PORTS";
 
+static OWN_THREADS: AtomicBool = AtomicBool::new(false);
 static UDP_PORTS: RwLock<Option<RangeInclusive<u16>>> = RwLock::new(None);
 
 /// Sets the local UDP ports of media, for firewalls that open only some. Every connection takes
@@ -25,6 +33,19 @@ pub fn set_udp_ports(ports: Option<RangeInclusive<u16>>) -> Result<(), RtcError>
     }
     *UDP_PORTS.write() = ports;
     Ok(())
+}
+
+/// Whether connections have threads of the engine's own. By default a connection is driven by the
+/// multi-threaded tokio runtime that it is made in: nothing then has to cross from thread to thread
+/// between the network and the application, which for small packets is a good part of what they
+/// cost. A program that blocks its runtime's threads gives packets a pace of their own here.
+/// Connections that are made outside of such a runtime always have it.
+pub fn set_own_threads(own: bool) {
+    OWN_THREADS.store(own, Ordering::Relaxed);
+}
+
+pub(crate) fn own_threads() -> bool {
+    OWN_THREADS.load(Ordering::Relaxed)
 }
 
 /// The ports in force: those set, else those of the environment.

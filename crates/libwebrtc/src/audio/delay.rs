@@ -32,9 +32,9 @@ const WORTH_A_CHANGE_MS: i64 = 10;
 /// Beyond this people talk over each other; late packets are rather concealed.
 const MAX_MS: i64 = 240;
 
-/// Packets for which a shorter delay must have been better before it is taken: 20 s. Losses that
+/// Packets for which a shorter delay must have been better before it is taken: 10 s. Losses that
 /// come now and then are waited for as long as they come, for each change is heard as well.
-const CALM: usize = 1_000;
+const CALM: usize = 500;
 
 /// Estimates the delay for one stream. All times are ticks of the media clock.
 #[derive(Debug)]

@@ -8,10 +8,11 @@ use std::{
     future,
     panic::{self, AssertUnwindSafe},
     sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
-use tokio::runtime::Runtime;
+use tokio::runtime::Handle;
 
 use super::{
     PeerShared,
@@ -30,7 +31,7 @@ const FAREWELL: Duration = Duration::from_millis(300);
 const MAX_SLEEP: Duration = Duration::from_secs(3_600);
 
 /// Starts the driver. It ends after the connection is closed; [`Exit`] sees to every other end.
-pub(super) fn spawn(runtime: &Runtime, shared: Arc<PeerShared>) {
+pub(super) fn spawn(runtime: &Handle, shared: Arc<PeerShared>) {
     runtime.spawn(async move {
         let mut exit = Exit {
             shared: Arc::clone(&shared),
@@ -52,7 +53,11 @@ impl Drop for Exit {
         if self.is_expected {
             return;
         }
-        log::error!("the driver of a connection has died; the connection fails");
+        if thread::panicking() {
+            log::error!("the driver of a connection has died; the connection fails");
+        } else {
+            log::debug!("the runtime of a connection has ended; the connection fails");
+        }
         let now = Instant::now();
         let mut state = self.shared.state.lock();
         state.engine = None;

@@ -121,7 +121,7 @@ impl PeerGuard {
             wake: Arc::new(Notify::new()),
             media_version: AtomicU64::new(0),
         });
-        driver::spawn(runtime, Arc::clone(&shared));
+        driver::spawn(&runtime, Arc::clone(&shared));
         Ok(Arc::new(Self(shared)))
     }
 

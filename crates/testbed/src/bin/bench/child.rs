@@ -25,9 +25,21 @@ pub(crate) struct Child {
 impl Child {
     /// Starts this program in another role.
     pub(crate) fn role(name: &'static str, arguments: &[&str]) -> anyhow::Result<Self> {
+        Self::role_with(name, arguments, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub(crate) fn role_with(
+        name: &'static str,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("cannot find this program")?;
         let mut command = Command::new(program);
-        command.arg(name).args(arguments);
+        command
+            .arg(name)
+            .args(arguments)
+            .envs(variables.iter().copied());
         Self::spawn(name, command)
     }
 
