@@ -95,7 +95,10 @@ async fn of_two_processes_with_one_name_the_one_that_ends_takes_back_its_own_sta
         .await
         .unwrap();
     assert_eq!(bed.store.namesakes(&first).await.unwrap(), []);
-    assert_eq!(bed.store.namesakes(&second).await.unwrap(), [first.clone()]);
+    assert_eq!(
+        bed.store.namesakes(&second).await.unwrap(),
+        std::slice::from_ref(&first)
+    );
     let another = Reporter::starting("another");
     assert_eq!(bed.store.namesakes(&another).await.unwrap(), []);
     bed.store

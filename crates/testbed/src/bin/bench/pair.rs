@@ -250,7 +250,7 @@ impl Pair {
         ears: &mut JoinSet<()>,
     ) -> anyhow::Result<()> {
         for side in &mut self.sides {
-            let mut place = speech.from_place(self.voice);
+            let mut place = speech.place(self.voice);
             let source = side.source.clone();
             let counted = Arc::clone(counters);
             voices.spawn(async move {

@@ -161,7 +161,7 @@ impl Process {
         let participant = room.local_participant();
         let publish = participant.publish_track(LocalTrack::Audio(track), options);
         in_time("publishing a track", publish).await??;
-        let mut place = self.speech.from_place(voice);
+        let mut place = self.speech.place(voice);
         let counters = Arc::clone(&self.counters);
         tasks.spawn(async move {
             while source.capture_frame(&place.next_frame()).await.is_ok() {

@@ -57,7 +57,7 @@ impl Speech {
 
     /// Frames for ever, beginning in a place of its own for each `voice`, so that not all say the
     /// same at the same time.
-    pub(crate) fn from_place(&self, voice: usize) -> Place {
+    pub(crate) fn place(&self, voice: usize) -> Place {
         let frames = self.pcm.len() / self.frame_samples();
         Place {
             speech: self.clone(),

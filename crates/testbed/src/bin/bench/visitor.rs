@@ -147,16 +147,17 @@ async fn enter(ticket: Ticket, speech: &Arc<Speech>) -> anyhow::Result<Visit> {
     )
     .await??;
     let mut tasks = JoinSet::new();
-    let mut place = speech.from_place(0);
+    let mut place = speech.place(0);
     tasks.spawn(async move { while source.capture_frame(&place.next_frame()).await.is_ok() {} });
     let track = in_time("a subscription", async {
         loop {
-            match events.recv().await.context("the room's events ended")? {
-                RoomEvent::TrackSubscribed {
-                    track: RemoteTrack::Audio(track),
-                    ..
-                } => return anyhow::Ok(track),
-                _ => {}
+            let event = events.recv().await.context("the room's events ended")?;
+            if let RoomEvent::TrackSubscribed {
+                track: RemoteTrack::Audio(track),
+                ..
+            } = event
+            {
+                return anyhow::Ok(track);
             }
         }
     })
