@@ -10,19 +10,21 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::Context as _;
 use trunkline_testbed::sdk::{self, ENGINE, Sdk, SwappedWorkspace};
 
-/// Has the bindings' build script leave the C++ library alone.
+/// Has the bindings' build script leave the C++ library alone …
 const DOCUMENTATION_MODE: (&str, &str) = ("DOCS_RS", "1");
+
+/// … and the testbed's `tun-rs` ask for what only nightly compilers have, which this one allows it.
+const NIGHTLY_FOR_TUN: (&str, &str) = ("RUSTC_BOOTSTRAP", "tun_rs");
 
 fn main() -> anyhow::Result<ExitCode> {
     let sdk = Sdk::find()?;
     let workspace = SwappedWorkspace::write(&sdk, &sdk.target().join("swap-check"))?;
-    let (mode, on) = DOCUMENTATION_MODE;
     let status = Command::new(sdk::cargo())
         .args(["check", "--workspace", "--all-targets", "--manifest-path"])
         .arg(workspace.manifest())
         .arg("--target-dir")
         .arg(sdk.target())
-        .env(mode, on)
+        .envs([DOCUMENTATION_MODE, NIGHTLY_FOR_TUN])
         .stdin(Stdio::null())
         .status()
         .context("cargo does not start")?;
