@@ -55,6 +55,9 @@ pub(crate) struct FidelityArguments {
     /// Only these lines of the table, from 0
     #[arg(long, value_delimiter = ',')]
     only: Vec<usize>,
+    /// Measure each line so often, over networks with other seeds, and print the means
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    runs: u64,
 }
 
 /// How bad the network is.
@@ -153,6 +156,8 @@ struct Point {
     concealed_share: Option<f64>,
     /// Share of the packets that the network really lost, of all kinds.
     lost_share: f64,
+    /// The lowest and the highest score of a run.
+    pesq_range: Option<[f64; 2]>,
 }
 
 /// The answer of `fidelity.py`.
@@ -218,9 +223,20 @@ pub(crate) async fn run(arguments: FidelityArguments) -> anyhow::Result<()> {
         }
         let mut row = vec![weather.text(), format!("{} ms", weather.jitter_ms)];
         for (who, points) in [(Who::Ours, &mut ours), (Who::Libwebrtc, &mut libwebrtc)] {
-            let point = measure(&arguments, number, weather, who, seconds)
-                .await
-                .with_context(|| format!("{who:?} at {weather:?}"))?;
+            let mut runs = Vec::new();
+            for run in 0..arguments.runs {
+                let place = Place {
+                    number,
+                    weather,
+                    who,
+                    run,
+                };
+                let point = measure(&arguments, place, seconds)
+                    .await
+                    .with_context(|| format!("{who:?} at {weather:?}"))?;
+                runs.push(point);
+            }
+            let point = Point::mean(weather, &runs);
             if who == Who::Libwebrtc {
                 row.push("|".to_owned());
             }
@@ -237,10 +253,39 @@ pub(crate) async fn run(arguments: FidelityArguments) -> anyhow::Result<()> {
         "  second of speech at every half second. Concealed: by the engine's own statistics. PESQ:",
     )?;
     say("  ITU-T P.862.2, 1 to 4.64, the mean over pieces of 9 s.")?;
+    if arguments.runs > 1 {
+        say(&format!(
+            "Means of {} runs; the lowest and highest score are in the line below.",
+            arguments.runs
+        ))?;
+    }
     say(&json!({ "ours": ours, "libwebrtc": libwebrtc }).to_string())
 }
 
 impl Point {
+    fn mean(weather: Weather, runs: &[Self]) -> Self {
+        let mean = |value: &dyn Fn(&Self) -> Option<f64>| {
+            let values: Vec<f64> = runs.iter().filter_map(value).collect();
+            (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+        };
+        let scores = || runs.iter().filter_map(|run| run.analysis.pesq);
+        Self {
+            weather,
+            analysis: Analysis {
+                delay_ms_p50: mean(&|run| run.analysis.delay_ms_p50).map(|ms| round(ms, 1)),
+                delay_ms_p95: mean(&|run| run.analysis.delay_ms_p95).map(|ms| round(ms, 1)),
+                pesq: mean(&|run| run.analysis.pesq).map(|score| round(score, 3)),
+                places: runs.iter().map(|run| run.analysis.places).sum(),
+            },
+            concealed_share: mean(&|run| run.concealed_share).map(|share| round(share, 4)),
+            lost_share: round(mean(&|run| Some(run.lost_share)).unwrap_or_default(), 4),
+            pesq_range: scores()
+                .min_by(f64::total_cmp)
+                .zip(scores().max_by(f64::total_cmp))
+                .map(|(low, high)| [low, high]),
+        }
+    }
+
     fn cells(&self) -> [String; 4] {
         let text = |value: Option<f64>, digits: usize| {
             value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
@@ -255,15 +300,30 @@ impl Point {
     }
 }
 
-/// Networks, server and participants are new for each: so all begin alike.
-async fn measure(
-    arguments: &FidelityArguments,
+/// What is measured.
+#[derive(Clone, Copy)]
+struct Place {
+    /// The line of the table.
     number: usize,
     weather: Weather,
     who: Who,
+    run: u64,
+}
+
+/// Networks, server and participants are new for each: so all begin alike.
+async fn measure(
+    arguments: &FidelityArguments,
+    place: Place,
     speech: Duration,
 ) -> anyhow::Result<Point> {
-    let mut lab = NetLab::new()?;
+    let Place {
+        number,
+        weather,
+        who,
+        run,
+    } = place;
+    // Both engines have the same networks. Each wire of a laboratory has the next seed.
+    let mut lab = NetLab::with_seed(run * 100)?;
     let [at, mouth, ear] = [lab.host("server")?, lab.host("mouth")?, lab.host("ear")?];
     let _clean = lab.wire(&at, &mouth)?;
     let bad = lab.wire(&at, &ear)?;
@@ -279,7 +339,7 @@ async fn measure(
     let recording = std::path::absolute(
         arguments
             .out
-            .join(format!("{number}-{who:?}.wav").to_lowercase()),
+            .join(format!("{number}-{who:?}-{run}.wav").to_lowercase()),
     )?;
     let run = Run {
         arguments,
@@ -299,12 +359,13 @@ async fn measure(
     let analysis = analyse(arguments, &recording, run.speak_at_us).await?;
     Ok(Point {
         weather,
-        analysis,
         concealed_share: concealed.share().map(|share| round(share, 4)),
         lost_share: round(
             counters.lost.packets as f64 / counters.offered.packets.max(1) as f64,
             4,
         ),
+        pesq_range: analysis.pesq.map(|score| [score; 2]),
+        analysis,
     })
 }
 
