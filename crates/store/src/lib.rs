@@ -34,4 +34,7 @@ pub use schema::{MigrateError, SchemaError};
 pub use seal::OpenError;
 pub use states::{Reporter, StateReport, TenantState};
 pub use store::Store;
-pub use tenants::{AddError, ChangeError, Enablement, NewTenant, RowProblem, TenantRow, Unopened};
+pub use tenants::{
+    AddError, ChangeError, Enablement, KeyUsage, NewTenant, Rotation, RowProblem, TenantRow,
+    Unopened,
+};

@@ -67,6 +67,9 @@ pub enum OpenError {
         /// The key's id.
         id: String,
     },
+    /// It was opened, and could not be sealed with another key.
+    #[error("could not be sealed anew: the cryptographic library refused")]
+    NotSealed,
 }
 
 /// The secret could not be sealed: the cryptographic library refused.
@@ -126,6 +129,11 @@ impl Keyring {
         let text = std::str::from_utf8(text).map_err(|_| refused())?;
         Ok(text.into())
     }
+}
+
+/// The id of the key that an envelope was sealed with.
+pub(crate) fn key_of(envelope: &[u8]) -> Result<&str, OpenError> {
+    parse(envelope).map(|(id, _, _)| id)
 }
 
 /// The key's id, the nonce, and the ciphertext with its tag.

@@ -69,6 +69,11 @@ impl Store {
         )
     }
 
+    /// The ids of the keys that this process was given, the sealing key's first.
+    pub fn key_ids(&self) -> impl Iterator<Item = &str> {
+        self.keyring.ids()
+    }
+
     /// Ends the connections. Queries after it fail.
     pub async fn close(&self) {
         // A query that hangs is not waited for longer than it may take.

@@ -4,6 +4,7 @@
 
 pub mod cli;
 pub mod config;
+mod keys_command;
 pub mod records;
 pub mod serve;
 pub mod states;

@@ -4,6 +4,7 @@ use secrecy::SecretString;
 use trunkline_store::{Keyring, KeyringError, OptionsError, Store};
 
 use crate::config::{Config, ConfigError, Problem};
+use crate::keys_command::{self, KeysCommandError};
 
 /// What follows when the process has no key for the model.
 pub const NO_MODEL_KEY: &str = "provider.api_key is not set: tenants without a key of their own \
@@ -18,19 +19,28 @@ pub enum OpenError {
     /// The sealing keys cannot be used.
     #[error("sealing.keys cannot be used")]
     Keys(#[from] KeyringError),
+    /// The command that is to print them does not.
+    #[error("sealing.keys_command failed")]
+    KeysCommand(#[from] KeysCommandError),
     /// The options cannot be used.
     #[error("[database] cannot be used")]
     Options(#[from] OptionsError),
 }
 
-/// The database with the keys to the tenants' secrets.
+/// The database with the keys to the tenants' secrets. Runs the command that
+/// prints the keys, where there is one.
 ///
 /// # Errors
 /// When `database.url` or `sealing.keys` is not set or cannot be used.
-pub fn open_store(config: &Config) -> Result<Store, OpenError> {
+pub async fn open_store(config: &Config) -> Result<Store, OpenError> {
     let mut problems = Vec::new();
     let url = required(&config.database.url, "database.url", &mut problems);
-    let keys = required(&config.sealing.keys, "sealing.keys", &mut problems);
+    let printed = match &config.sealing.keys_command {
+        Some(command) => Some(keys_command::run(command).await?),
+        None => None,
+    };
+    let given = config.sealing.keys.clone().or(printed);
+    let keys = required(&given, "sealing.keys", &mut problems);
     let (Some(url), Some(keys)) = (url, keys) else {
         return Err(ConfigError { problems }.into());
     };

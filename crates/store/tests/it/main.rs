@@ -5,6 +5,7 @@ mod calls;
 mod errors;
 mod feed;
 mod logs;
+mod rotate;
 mod schema;
 mod sealing;
 mod states;

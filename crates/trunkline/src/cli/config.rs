@@ -22,7 +22,7 @@ impl Command {
         match self {
             Self::Show => report::result(&loaded.show())?,
             Self::Check => {
-                wiring::open_store(&loaded.config)?;
+                wiring::open_store(&loaded.config).await?;
                 if loaded.config.provider.api_key.is_none() {
                     report::note(&format!("warning: {}", wiring::NO_MODEL_KEY));
                 }

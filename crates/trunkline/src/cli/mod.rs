@@ -42,7 +42,7 @@ enum Command {
     /// Add, list, switch and remove tenants
     #[command(subcommand)]
     Tenant(tenant::Command),
-    /// Make the keys that tenants' secrets are sealed with
+    /// Make, list and rotate the keys that tenants' secrets are sealed with
     #[command(subcommand)]
     Keys(keys::Command),
     /// Show or check the configuration
@@ -75,8 +75,11 @@ pub fn main() -> ExitCode {
 
 impl Cli {
     fn run(self) -> anyhow::Result<ExitCode> {
-        if let Command::Keys(command) = self.command {
-            return command.run();
+        // Before there is a configuration, there is a key in it.
+        if let Command::Keys(command) = &self.command
+            && command.generates()
+        {
+            return keys::generate();
         }
         let loaded = Loaded::read(self.config.as_deref())?;
         logs::install(&match self.command {
@@ -100,7 +103,7 @@ impl Cli {
                 Command::Serve(arguments) => arguments.run(loaded.config).await,
                 Command::Migrate => migrate::run(&loaded.config).await,
                 Command::Tenant(command) => command.run(&loaded.config).await,
-                Command::Keys(command) => command.run(),
+                Command::Keys(command) => command.run(&loaded.config).await,
                 Command::Config(command) => command.run(&loaded).await,
             }
         })

@@ -67,6 +67,20 @@ pub(super) fn check(config: &Config, problems: &mut Vec<Problem>) {
             format!("cannot be used: {error}"),
         ));
     }
+    if let Some(command) = &config.sealing.keys_command {
+        if config.sealing.keys.is_some() {
+            problems.push(Problem::new(
+                "sealing.keys",
+                "is set, and sealing.keys_command as well; keep one of them",
+            ));
+        }
+        if shlex::split(command).is_none_or(|words| words.is_empty()) {
+            problems.push(Problem::new(
+                "sealing.keys_command",
+                "must be a program with its arguments, with quotes in pairs",
+            ));
+        }
+    }
     if let Err(error) = config.worker.validate() {
         let key = format!("worker.{}", error.key);
         let mut problem = Problem::new(&key, error.problem);

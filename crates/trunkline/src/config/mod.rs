@@ -28,7 +28,7 @@ use url::Url;
 
 pub use error::{ConfigError, Problem};
 pub use load::Loaded;
-pub(crate) use secret::{read_secret_file, secret_of_text};
+pub(crate) use secret::{MAX_SECRET_BYTES, read_secret_file, secret_of_text};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -119,6 +119,8 @@ pub struct Sealing {
     pub keys: Option<SecretString>,
     /// A file that holds them.
     pub keys_file: Option<PathBuf>,
+    /// A program with its arguments that prints them, quoted as for a shell.
+    pub keys_command: Option<String>,
 }
 
 /// The model of tenants that name none of their own.

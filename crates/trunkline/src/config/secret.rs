@@ -13,9 +13,9 @@ pub(super) const SECRET_KEYS: [&str; 3] = ["database.url", "sealing.keys", "prov
 /// What stands for a secret where the configuration is shown.
 pub(super) const REDACTED: &str = "[set]";
 
-/// The largest file that is read as a secret, in bytes. Eight sealing keys have
+/// The longest text that is read as a secret, in bytes. Eight sealing keys have
 /// less than 1 kB.
-const MAX_SECRET_FILE_BYTES: u64 = 64 * 1024;
+pub(crate) const MAX_SECRET_BYTES: u64 = 64 * 1024;
 
 pub(super) fn redact<S: Serializer>(
     secret: &Option<SecretString>,
@@ -73,7 +73,7 @@ pub(crate) fn read_secret_file(path: &Path) -> Result<SecretString, String> {
 
     let file = std::fs::File::open(path).map_err(|e| format!("cannot be read: {e}"))?;
     let mut text = String::new();
-    file.take(MAX_SECRET_FILE_BYTES + 1)
+    file.take(MAX_SECRET_BYTES + 1)
         .read_to_string(&mut text)
         .map_err(|e| format!("cannot be read: {e}"))?;
     secret_of_text(&text)
@@ -84,9 +84,9 @@ pub(crate) fn read_secret_file(path: &Path) -> Result<SecretString, String> {
 /// # Errors
 /// A text for people when it is empty or too large.
 pub(crate) fn secret_of_text(text: &str) -> Result<SecretString, String> {
-    if text.len() as u64 > MAX_SECRET_FILE_BYTES {
+    if text.len() as u64 > MAX_SECRET_BYTES {
         return Err(format!(
-            "has more than {MAX_SECRET_FILE_BYTES} bytes, which no secret here has"
+            "has more than {MAX_SECRET_BYTES} bytes, which no secret here has"
         ));
     }
     match text.trim() {

@@ -308,9 +308,28 @@ fn what_show_prints_can_be_read_again() {
 }
 
 #[test]
-fn serve_asks_for_what_it_cannot_do_without() {
+fn a_command_for_the_keys_is_checked_and_is_the_only_source() {
+    let error = read("[sealing]\nkeys_command = 'vault \"'\n", &[]).unwrap_err();
+    assert!(
+        error.contains("sealing.keys_command (in FILE) must be a program with its arguments"),
+        "{error}"
+    );
+    let error = read(
+        &format!("[sealing]\nkeys = '{KEY}'\nkeys_command = 'vault'\n"),
+        &[],
+    );
+    let error = error.unwrap_err();
+    assert!(
+        error.contains("sealing.keys (in FILE) is set, and sealing.keys_command as well"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn serve_asks_for_what_it_cannot_do_without() {
     let config = read("", &[]).unwrap().config;
-    let error = crate::wiring::open_store(&config).unwrap_err().to_string();
+    let opened = crate::wiring::open_store(&config).await;
+    let error = opened.unwrap_err().to_string();
     assert!(
         error.contains(
             "database.url is not set. Set TRUNKLINE_DATABASE__URL or TRUNKLINE_DATABASE__URL_FILE, \

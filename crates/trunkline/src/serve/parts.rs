@@ -66,7 +66,7 @@ impl Parts {
         stop: &Stop,
     ) -> Result<Self, StartError> {
         let recorder = metrics::install()?;
-        let store = wiring::open_store(config)?;
+        let store = wiring::open_store(config).await?;
         let replica = wiring::replica_name(config);
         let sink = StoreSink {
             store: store.clone(),

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::bed::{Bed, bare, text, with_input};
+use crate::bed::{Bed, KEYS, bare, text, with_input};
 
 #[tokio::test]
 async fn without_a_database_url_the_error_says_what_to_set_and_the_code_is_2() {
@@ -43,6 +43,46 @@ async fn a_generated_key_is_one_that_the_configuration_takes() {
     let output = check.output().await.unwrap();
     assert!(output.status.success());
     assert_eq!(text(&output.stderr), "");
+}
+
+#[tokio::test]
+async fn keys_come_from_a_command_and_are_rotated() {
+    let bed = Bed::migrated().await;
+    bed.add("acme").await;
+    let new = bare().args(["keys", "generate"]).output().await.unwrap();
+    let new = text(&new.stdout).trim().to_owned();
+    let id = new.split(':').next().unwrap();
+    let both = bed.file("keys", &format!("{new},{KEYS}"));
+    let rotate = async || {
+        let output = bed
+            .command()
+            .env_remove("TRUNKLINE_SEALING__KEYS")
+            .env(
+                "TRUNKLINE_SEALING__KEYS_COMMAND",
+                format!("cat '{}'", both.display()),
+            )
+            .args(["keys", "rotate", "--json"])
+            .output()
+            .await
+            .unwrap();
+        let said = text(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        assert!(!said.contains(&new), "{said}");
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    let keys = json!([
+        { "key": id, "role": "seals", "secrets": 1 },
+        { "key": "k1", "role": "opens", "secrets": 0 },
+    ]);
+    for resealed in [1, 0] {
+        let expected = json!({ "resealed": resealed, "left": [], "keys": keys, "unknown": 0 });
+        assert_eq!(rotate().await, expected);
+    }
+    // Whoever was not given the new key is told which one is missing.
+    let table = bed.succeeds(&["keys", "list"]).await;
+    assert!(table.contains("missing"), "{table}");
+    let said = bed.succeeds(&["tenant", "list"]).await;
+    assert!(said.contains(&format!("sealed with key {id}")), "{said}");
 }
 
 #[tokio::test]

@@ -59,7 +59,7 @@ pub(super) struct Output {
 
 impl Command {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        let store = wiring::open_store(config)?;
+        let store = wiring::open_store(config).await?;
         let outcome = match self {
             Self::Add(arguments) => arguments.run(&store).await,
             Self::List(output) => list::run(&store, &output).await,
