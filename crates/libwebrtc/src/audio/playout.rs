@@ -20,8 +20,8 @@ use super::{
 
 /// Sound that is later than due by more is hurried up where it is silent, once it has been so for a
 /// while: what is late for a moment will not be without being touched.
-const IDLE_SLACK: i64 = 5 * TICKS_PER_MS;
-const IDLE_PATIENCE: i64 = 1_000 * TICKS_PER_MS;
+const IDLE_SLACK: i64 = 10 * TICKS_PER_MS;
+const IDLE_PATIENCE: i64 = 3_000 * TICKS_PER_MS;
 
 /// … and where it is heard, but gently, if it did not fall silent for longer. A period of a deep voice
 /// and a little more, so that what is left is not too early.
