@@ -16,6 +16,7 @@ mod program;
 pub mod proxy;
 pub mod sdk;
 pub mod voice;
+pub mod worker_endpoint;
 
 /// Installs the process's TLS provider, which the product's binary does as its
 /// first act. Does nothing when there is one.

@@ -187,9 +187,26 @@ impl Product {
         Ok(())
     }
 
+    /// The process's id, by which it is measured.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn pid(&self) -> anyhow::Result<i32> {
+        self.process.server_pid()
+    }
+
     /// Asks the process to drain (`SIGTERM`).
     pub fn terminate(&mut self) {
         self.process.signal(Signal::Terminate);
+    }
+
+    /// Starts it again after it has ended, with the same settings.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn start_again(&mut self) -> anyhow::Result<()> {
+        self.process = spawn(&self.program, &self.environment, self.directory.path())?;
+        self.answers().await
     }
 
     /// Ends the process as a crash would.

@@ -135,6 +135,21 @@ impl Guarded {
         }
     }
 
+    /// The server's own process, the only one that the shell has started.
+    ///
+    /// # Errors
+    /// When there is none any more.
+    pub(crate) fn server_pid(&self) -> anyhow::Result<i32> {
+        let shell = i32::try_from(self.child.id()).context("the shell's id")?;
+        procfs::process::all_processes()
+            .context("cannot list processes")?
+            // One may end while it is looked at.
+            .filter_map(|process| process.and_then(|process| process.stat()).ok())
+            .find(|stat| stat.ppid == shell)
+            .map(|stat| stat.pid)
+            .with_context(|| format!("{} has ended", self.name))
+    }
+
     /// How the server ended, or `None` while it runs.
     pub(crate) fn exit(&mut self) -> anyhow::Result<Option<ExitStatus>> {
         self.child

@@ -1,5 +1,6 @@
-//! `./dev bench`: what the media engine costs, whether it leaks, and how it sounds; beside it
-//! Google's C++ engine, through the official Python SDK.
+//! `./dev bench`: what the media engine costs, whether it leaks, and how it sounds, beside
+//! Google's C++ engine through the official Python SDK; and what tenants cost, beside
+//! livekit-agents.
 //!
 //! Each prints text for people and, as its last line, one JSON object.
 
@@ -7,6 +8,7 @@ mod allocations;
 mod child;
 mod engine;
 mod fidelity;
+mod idle_agents;
 mod leaks;
 mod opus_alone;
 mod orders;
@@ -15,6 +17,7 @@ mod protocol;
 mod report;
 mod rooms;
 mod speech;
+mod tenants;
 mod usage;
 mod visitor;
 
@@ -38,6 +41,8 @@ enum What {
     Leaks(leaks::LeaksArguments),
     /// How speech arrives over a bad network
     Fidelity(fidelity::FidelityArguments),
+    /// What tenants cost that wait for calls, and how soon a change is in effect
+    Tenants(tenants::TenantsArguments),
     /// A process that sits in rooms
     #[command(hide = true)]
     Rooms(rooms::RoomsArguments),
@@ -67,6 +72,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         What::Engine(arguments) => engine::run(arguments).await?,
         What::Leaks(arguments) => return leaks::run(arguments).await,
         What::Fidelity(arguments) => fidelity::run(arguments).await?,
+        What::Tenants(arguments) => tenants::run(arguments).await?,
         What::Rooms(arguments) => rooms::run(arguments).await?,
         What::Pairs(arguments) => pair::run(arguments).await?,
         What::Visitor => visitor::run().await?,
