@@ -2,6 +2,8 @@
 //! configuration in the environment, its log in a file, and signals.
 
 use std::ffi::OsString;
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
@@ -226,6 +228,26 @@ impl Product {
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(log_path(self.directory.path())).unwrap_or_default()
+    }
+
+    /// What the process logged after this many bytes.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn log_from(&self, offset: u64) -> anyhow::Result<String> {
+        let mut file = File::open(log_path(self.directory.path()))?;
+        file.seek(SeekFrom::Start(offset))?;
+        let mut text = String::new();
+        file.read_to_string(&mut text)?;
+        Ok(text)
+    }
+
+    /// How long the log is, in bytes.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn log_length(&self) -> anyhow::Result<u64> {
+        Ok(std::fs::metadata(log_path(self.directory.path()))?.len())
     }
 
     /// The end of the log.

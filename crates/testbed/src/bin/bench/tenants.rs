@@ -202,7 +202,10 @@ async fn measure(arguments: &TenantsArguments, count: usize) -> anyhow::Result<R
     let span = Usage::of(bed.product.pid()?)?.since(&after);
 
     let callers = ring(&bed, arguments.calls).await?;
-    let mut log = Log::from_now(&bed);
+    let mut log = Log {
+        bed: &bed,
+        read: bed.product.log_length()?,
+    };
     let mut reloads = Vec::new();
     let mut registrations = Vec::new();
     for change in 0..arguments.changes {
@@ -302,23 +305,15 @@ async fn reregister(
 /// What the product logs from now on.
 struct Log<'a> {
     bed: &'a Bed,
-    read: usize,
+    read: u64,
 }
 
-impl<'a> Log<'a> {
-    fn from_now(bed: &'a Bed) -> Self {
-        Self {
-            bed,
-            read: bed.product.log().len(),
-        }
-    }
-
+impl Log<'_> {
     /// The time of the first new line that holds this text.
     async fn time_of(&mut self, text: &str) -> anyhow::Result<DateTime<Utc>> {
         let until = Instant::now() + CHANGE_LIMIT;
         loop {
-            let log = self.bed.product.log();
-            let new = log.get(self.read..).unwrap_or_default();
+            let new = self.bed.product.log_from(self.read)?;
             // The last line may not be whole yet.
             let whole = new.rfind('\n').map_or(0, |end| end + 1);
             if let Some(line) = new[..whole].lines().find(|line| line.contains(text)) {
@@ -326,7 +321,7 @@ impl<'a> Log<'a> {
                 let time = line["timestamp"]
                     .as_str()
                     .context("a line without a time")?;
-                self.read += whole;
+                self.read += whole as u64;
                 return Ok(time.parse()?);
             }
             anyhow::ensure!(
