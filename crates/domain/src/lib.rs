@@ -10,6 +10,7 @@ mod config;
 mod ids;
 mod outcome;
 mod phone;
+mod rate;
 mod secret;
 mod shorten;
 mod sip;
@@ -23,6 +24,7 @@ pub use config::{
 pub use ids::{AgentName, CallId, Deployment, InvalidName, TenantId, TenantSlug, TenantVersion};
 pub use outcome::{CallOutcome, CallRecord, CallTimes, ConfigSource};
 pub use phone::PhoneNumber;
+pub use rate::{CallsPerSecond, InvalidRate};
 pub use secret::same_secret;
 pub use shorten::shorten;
 pub use sip::{CallDirection, CallStatus, MAX_ATTRIBUTES, SipParticipant};

@@ -7,8 +7,8 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::{
-    AgentName, CallConfig, CallConfigPatch, Deployment, TenantId, TenantSlug, TenantVersion,
-    same_secret,
+    AgentName, CallConfig, CallConfigPatch, CallsPerSecond, Deployment, TenantId, TenantSlug,
+    TenantVersion, same_secret,
 };
 
 /// The agent name of a tenant that names none.
@@ -71,6 +71,8 @@ pub struct ProviderSettings {
 pub struct Limits {
     /// Calls at the same time on one replica. `None`: as many as the process takes.
     pub max_calls: Option<NonZeroU32>,
+    /// New calls per second on one replica. `None`: as many as come.
+    pub calls_per_second: Option<CallsPerSecond>,
 }
 
 /// A tenant that can be run.
@@ -153,6 +155,8 @@ pub struct TenantFields {
     pub provider_api_key: Option<SecretString>,
     /// Calls at the same time.
     pub max_calls: Option<i32>,
+    /// New calls per second.
+    pub calls_per_second: Option<f64>,
 }
 
 impl TenantFields {
@@ -184,6 +188,7 @@ impl TenantFields {
             provider_base_url: None,
             provider_api_key: None,
             max_calls: None,
+            calls_per_second: None,
         }
     }
 }
@@ -263,6 +268,9 @@ impl TryFrom<TenantFields> for Tenant {
             check.key("provider_api_key", key.expose_secret());
         }
         let max_calls = fields.max_calls.map(|n| check.count("max_calls", n));
+        let calls_per_second = fields
+            .calls_per_second
+            .map(|rate| check.rate("calls_per_second", rate));
 
         check.finish(|| {
             Some(Self {
@@ -291,6 +299,7 @@ impl TryFrom<TenantFields> for Tenant {
                 },
                 limits: Limits {
                     max_calls: flat(max_calls)?,
+                    calls_per_second: flat(calls_per_second)?,
                 },
             })
         })
@@ -386,6 +395,12 @@ impl Check {
         count
     }
 
+    fn rate(&mut self, field: &str, value: f64) -> Option<CallsPerSecond> {
+        CallsPerSecond::new(value)
+            .map_err(|problem| self.problems.push(format!("{field} {problem}")))
+            .ok()
+    }
+
     fn finish(self, build: impl FnOnce() -> Option<Tenant>) -> Result<Tenant, InvalidTenant> {
         if !self.problems.is_empty() {
             return Err(InvalidTenant {
@@ -430,6 +445,7 @@ mod tests {
         wrong.livekit_url = "ftp://acme".into();
         wrong.livekit_api_secret = "".into();
         wrong.max_calls = Some(0);
+        wrong.calls_per_second = Some(-1.0);
         wrong.default_config = r#"{"voice": 3}"#.into();
         let error = Tenant::try_from(wrong).unwrap_err();
         let starts: Vec<&str> = error
@@ -444,7 +460,8 @@ mod tests {
                 "livekit_url",
                 "livekit_api_secret",
                 "default_config:",
-                "max_calls"
+                "max_calls",
+                "calls_per_second"
             ]
         );
     }
@@ -470,6 +487,7 @@ mod tests {
         let mut other = fields();
         other.default_config = r#"{"startMessage": "New."}"#.into();
         other.max_calls = Some(3);
+        other.calls_per_second = Some(0.5);
         assert!(tenant.same_registration(&Tenant::try_from(other).unwrap()));
         for change in [
             |f: &mut TenantFields| f.livekit_api_secret = "another".into(),

@@ -138,6 +138,7 @@ impl NewTenant {
             provider_base_url: self.provider_base_url.clone(),
             provider_api_key: self.provider_api_key.clone(),
             max_calls: self.max_calls,
+            calls_per_second: None,
         }
     }
 }

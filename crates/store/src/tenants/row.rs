@@ -140,6 +140,7 @@ impl StoredRow {
                 provider_base_url: self.provider_base_url,
                 provider_api_key,
                 max_calls: self.max_calls,
+                calls_per_second: None,
             })
             .map(Arc::new)
             .map_err(RowProblem::from)
