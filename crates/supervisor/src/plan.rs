@@ -261,3 +261,7 @@ fn change(desired: &Desired, observed: &Observed) -> Option<Action> {
 #[cfg(test)]
 #[path = "plan_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "plan_model.rs"]
+mod model;

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::*;
 
 /// A tenant whose registration is `key` and whose greeting is `greeting`.
-fn tenant(n: u8, version: i64, key: u8, greeting: u8) -> Arc<Tenant> {
+pub(super) fn tenant(n: u8, version: i64, key: u8, greeting: u8) -> Arc<Tenant> {
     let fields = TenantFields {
         version: TenantVersion(version),
         default_config: serde_json::json!({ "startMessage": format!("Hello {greeting}") })
@@ -30,7 +30,7 @@ fn desired(n: u8, version: i64, wish: Wish) -> Desired {
     }
 }
 
-fn invalid() -> Wish {
+pub(super) fn invalid() -> Wish {
     Wish::Invalid {
         reason: "slug must be …".into(),
     }
