@@ -8,7 +8,8 @@ use tokio::sync::watch;
 use trunkline_domain::Tenant;
 use trunkline_store::{Snapshot, TenantFeed};
 use trunkline_worker::{
-    CallDesk, CallRunner, StateCell, Worker, WorkerContext, WorkerExit, WorkerOrders,
+    CallDesk, CallRunner, Pulse, StateCell, Urgency, Worker, WorkerContext, WorkerExit,
+    WorkerOrders,
 };
 
 /// Where the rows come from.
@@ -34,6 +35,10 @@ pub struct Launch {
     pub state: StateCell,
     /// What ends it.
     pub orders: WorkerOrders,
+    /// Where it shows that its loop turns.
+    pub pulse: Pulse,
+    /// Whether somebody waits for it.
+    pub urgency: Urgency,
 }
 
 /// Makes desks and workers.
@@ -73,6 +78,8 @@ impl Launcher for WorkerLauncher {
             launch.tenant,
             launch.desk,
             launch.state,
+            launch.pulse,
+            launch.urgency,
         )
         .run(launch.orders)
         .boxed()

@@ -3,6 +3,7 @@
 //! - `plan`: what is to be done, a pure function.
 //! - `supervisor`: the loop that does it, and reads how every worker exits.
 //! - `project`: one tenant's desk and workers.
+//! - `watchdog`: finds workers whose loops stand still.
 //! - `launch`: what comes from outside: rows and workers.
 //! - `status`: how every project is doing, for whoever wants to know.
 
@@ -12,6 +13,7 @@ mod plan;
 mod project;
 mod status;
 mod supervisor;
+mod watchdog;
 
 pub use launch::{Launch, Launcher, TenantSource, WorkerLauncher};
 pub use options::Options;

@@ -15,6 +15,9 @@ pub struct Options {
     pub restart_cap_ms: u64,
     /// How long a worker must have run for the next wait to be short again.
     pub healthy_after_ms: u64,
+    /// How late a worker's loop may be before another worker takes its place. What
+    /// a loop waits for has bounds of 10 s at the most.
+    pub stall_limit_ms: u64,
     /// How long calls that are cut have to say so to LiveKit, leave their rooms
     /// and hand over their records.
     pub cut_timeout_ms: u64,
@@ -26,12 +29,17 @@ impl Default for Options {
             restart_first_ms: 250,
             restart_cap_ms: 30_000,
             healthy_after_ms: 60_000,
+            stall_limit_ms: 30_000,
             cut_timeout_ms: 5_000,
         }
     }
 }
 
 impl Options {
+    pub(crate) fn stall_limit(&self) -> Duration {
+        Duration::from_millis(self.stall_limit_ms.max(1))
+    }
+
     pub(crate) fn restart(&self) -> Backoff {
         Backoff {
             floor: Duration::ZERO,

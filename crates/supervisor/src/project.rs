@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 use trunkline_domain::{Tenant, TenantId, TenantVersion};
-use trunkline_worker::{CallDesk, WorkerOrders, WorkerState};
+use trunkline_worker::{CallDesk, Pulse, WorkerOrders, WorkerState};
 
 use crate::plan::{Activity, Observed, Registration};
 use crate::status::{ProjectState, ProjectStatus, SuccessorStatus};
@@ -51,6 +52,11 @@ pub(crate) struct Slot {
     pub(crate) orders: WorkerOrders,
     pub(crate) state: watch::Receiver<WorkerState>,
     pub(crate) life: Life,
+    pub(crate) pulse: Pulse,
+    /// Ends its task. There while it runs.
+    pub(crate) task: Option<AbortHandle>,
+    /// The row's version whose registration it has.
+    pub(crate) in_effect: TenantVersion,
     /// Crashes since it last ran well for a while.
     pub(crate) failures: u32,
 }
@@ -81,8 +87,9 @@ impl Slot {
         Arc::clone(&self.tenant.borrow())
     }
 
+    /// One that was given up as stalled may say so still.
     pub(crate) fn is_registered(&self) -> bool {
-        self.state.borrow().is_registered()
+        self.is_running() && self.state.borrow().is_registered()
     }
 
     pub(crate) fn is_running(&self) -> bool {
@@ -117,13 +124,14 @@ impl Project {
 
     /// Gives the workers a new version. The one that is registered otherwise
     /// keeps its registration and takes the rest.
-    pub(crate) fn apply(&self, tenant: &Arc<Tenant>) {
-        let Mode::Serving { current, successor } = &self.mode else {
+    pub(crate) fn apply(&mut self, tenant: &Arc<Tenant>) {
+        let Mode::Serving { current, successor } = &mut self.mode else {
             return;
         };
-        for slot in [Some(current), successor.as_ref()].into_iter().flatten() {
+        for slot in [Some(current), successor.as_mut()].into_iter().flatten() {
             let old = slot.tenant();
             let new = if old.same_registration(tenant) {
+                slot.in_effect = tenant.version;
                 Arc::clone(tenant)
             } else {
                 Arc::new(with_registration_of(&old, tenant))
@@ -165,6 +173,39 @@ impl Project {
             let old = std::mem::replace(current, next);
             self.leave(old);
         }
+    }
+
+    /// A worker, whatever it does.
+    pub(crate) fn any_slot_mut(&mut self, key: WorkerKey) -> Option<&mut Slot> {
+        let serving = match &mut self.mode {
+            Mode::Serving { current, successor } => [Some(current), successor.as_mut()],
+            Mode::Parked { .. } | Mode::Disabled | Mode::Removed => [None, None],
+        };
+        let mut slots = serving.into_iter().flatten().chain(&mut self.leaving);
+        slots.find(|slot| slot.key == key)
+    }
+
+    /// What the log is to say when changed credentials are refused: once, and not
+    /// with each attempt.
+    pub(crate) fn first_refusal(&self, key: WorkerKey) -> Option<String> {
+        let status = self.successor_status()?;
+        let is_first = matches!(
+            status.state,
+            WorkerState::CredentialsRefused { attempt: 1, .. }
+        );
+        let is_it = is_first && self.role(key) == Some(Role::Successor);
+        is_it.then(|| status.refusal()).flatten()
+    }
+
+    fn successor_status(&self) -> Option<SuccessorStatus> {
+        let Mode::Serving { current, successor } = &self.mode else {
+            return None;
+        };
+        successor.as_ref().map(|next| SuccessorStatus {
+            version: next.tenant.borrow().version,
+            still_on: current.in_effect,
+            state: next.state.borrow().clone(),
+        })
     }
 
     /// Whether a removed project can be forgotten.
@@ -215,30 +256,21 @@ impl Project {
     }
 
     pub(crate) fn status(&self, id: TenantId) -> ProjectStatus {
-        let (state, successor) = match &self.mode {
-            Mode::Serving { current, successor } => (
-                match &current.life {
-                    Life::Waiting { retry_at, reason } => ProjectState::Restarting {
-                        retry_at: *retry_at,
-                        reason: reason.clone(),
-                    },
-                    Life::Running { .. } | Life::Ended => {
-                        ProjectState::Worker(current.state.borrow().clone())
-                    }
-                },
-                successor.as_ref().map(|next| SuccessorStatus {
-                    version: next.tenant.borrow().version,
-                    state: next.state.borrow().clone(),
-                }),
-            ),
-            Mode::Parked { reason } => (
-                ProjectState::Parked {
+        let state = match &self.mode {
+            Mode::Serving { current, .. } => match &current.life {
+                Life::Waiting { retry_at, reason } => ProjectState::Restarting {
+                    retry_at: *retry_at,
                     reason: reason.clone(),
                 },
-                None,
-            ),
-            Mode::Disabled => (ProjectState::Disabled, None),
-            Mode::Removed => (ProjectState::Removed, None),
+                Life::Running { .. } | Life::Ended => {
+                    ProjectState::Worker(current.state.borrow().clone())
+                }
+            },
+            Mode::Parked { reason } => ProjectState::Parked {
+                reason: reason.clone(),
+            },
+            Mode::Disabled => ProjectState::Disabled,
+            Mode::Removed => ProjectState::Removed,
         };
         ProjectStatus {
             id,
@@ -248,7 +280,8 @@ impl Project {
             since: Utc::now(),
             restarts: self.restarts,
             active_calls: self.desk.active(),
-            successor,
+            refused_offers: self.desk.refusals(),
+            successor: self.successor_status(),
             shortfall: None,
         }
     }

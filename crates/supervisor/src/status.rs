@@ -53,7 +53,8 @@ impl ProjectState {
         match self {
             Self::Restarting { reason, .. } | Self::Parked { reason } => Some(reason),
             Self::Worker(state) => state.reason(),
-            Self::Disabled | Self::Removed => None,
+            Self::Disabled => Some("the row is switched off; calls under way go on"),
+            Self::Removed => Some("the row is gone; the last calls go on"),
         }
     }
 
@@ -66,7 +67,7 @@ impl ProjectState {
     pub fn is_settled(&self) -> bool {
         match self {
             Self::Restarting { .. } | Self::Parked { .. } | Self::Disabled | Self::Removed => true,
-            Self::Worker(WorkerState::Starting) => false,
+            Self::Worker(WorkerState::Starting { .. }) => false,
             Self::Worker(WorkerState::Connecting { attempt }) => *attempt > 0,
             Self::Worker(_) => true,
         }
@@ -78,9 +79,42 @@ impl ProjectState {
 pub struct SuccessorStatus {
     /// The version that it runs with.
     pub version: TenantVersion,
+    /// The version whose registration is in effect until then.
+    pub still_on: TenantVersion,
     /// How it is doing.
     #[serde(flatten)]
     pub state: WorkerState,
+}
+
+impl SuccessorStatus {
+    /// What there is to say when its credentials are refused.
+    pub fn refusal(&self) -> Option<String> {
+        match &self.state {
+            WorkerState::CredentialsRefused { reason, .. } => Some(format!(
+                "credentials refused, still on version {}: version {} is not in effect, because {reason}",
+                self.still_on, self.version
+            )),
+            WorkerState::Starting { .. }
+            | WorkerState::Connecting { .. }
+            | WorkerState::Registered { .. }
+            | WorkerState::BackingOff { .. }
+            | WorkerState::Draining
+            | WorkerState::Stopped => None,
+        }
+    }
+
+    fn reason(&self) -> String {
+        if let Some(refusal) = self.refusal() {
+            return refusal;
+        }
+        let (next, current) = (self.version, self.still_on);
+        match self.state.reason() {
+            Some(reason) => {
+                format!("version {next} is not in effect, still on version {current}: {reason}")
+            }
+            None => format!("version {next} is registering, still on version {current}"),
+        }
+    }
 }
 
 /// How one project is doing.
@@ -101,6 +135,8 @@ pub struct ProjectStatus {
     pub restarts: u32,
     /// Calls under way.
     pub active_calls: u32,
+    /// Offers that were refused since the process started, by the reason.
+    pub refused_offers: BTreeMap<&'static str, u64>,
     /// The worker with changed credentials, until it is registered.
     pub successor: Option<SuccessorStatus>,
     /// What is missing for its calls to go well. They are taken all the same.
@@ -112,16 +148,7 @@ impl ProjectStatus {
     /// worker that is to take over, and what its calls lack.
     pub fn reason(&self) -> Option<String> {
         let own = self.state.reason().map(str::to_owned);
-        let next = self
-            .successor
-            .as_ref()
-            .map(|next| match next.state.reason() {
-                Some(reason) => format!(
-                    "version {} is not in effect: {reason}; the version before keeps running",
-                    next.version
-                ),
-                None => format!("version {} is registering", next.version),
-            });
+        let next = self.successor.as_ref().map(SuccessorStatus::reason);
         let parts = [own, next, self.shortfall.clone()];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         (!parts.is_empty()).then(|| parts.join("; "))
@@ -167,6 +194,7 @@ impl Posted {
     fn status(&self) -> ProjectStatus {
         ProjectStatus {
             active_calls: self.desk.active(),
+            refused_offers: self.desk.refusals(),
             ..self.status.clone()
         }
     }
@@ -336,6 +364,7 @@ mod tests {
             since: DateTime::UNIX_EPOCH,
             restarts: 0,
             active_calls: 1,
+            refused_offers: BTreeMap::new(),
             successor,
             shortfall: None,
         }
@@ -365,7 +394,10 @@ mod tests {
 
     #[test]
     fn what_calls_lack_is_told_beside_everything_else() {
-        let mut status = status(ProjectState::Disabled, None);
+        let mut status = status(
+            ProjectState::Worker(WorkerState::Connecting { attempt: 0 }),
+            None,
+        );
         assert_eq!(status.reason(), None);
         status.shortfall = Some("no model key".into());
         assert_eq!(status.reason().unwrap(), "no model key");
@@ -378,9 +410,10 @@ mod tests {
     #[test]
     fn a_refused_successor_is_told_beside_the_worker_that_keeps_running() {
         let status = status(
-            ProjectState::Disabled,
+            ProjectState::Worker(WorkerState::Connecting { attempt: 0 }),
             Some(SuccessorStatus {
                 version: TenantVersion(4),
+                still_on: TenantVersion(3),
                 state: WorkerState::CredentialsRefused {
                     attempt: 1,
                     retry_at: DateTime::UNIX_EPOCH,
@@ -390,7 +423,7 @@ mod tests {
         );
         assert_eq!(
             status.reason().unwrap(),
-            "version 4 is not in effect: refused; the version before keeps running"
+            "credentials refused, still on version 3: version 4 is not in effect, because refused"
         );
     }
 }

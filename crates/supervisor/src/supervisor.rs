@@ -1,16 +1,17 @@
 //! The loop: rows, exits and states of workers come in at one place, and nothing
 //! in it waits for a database, a server or a call.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+mod exits;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, FuturesUnordered};
 use futures_util::{FutureExt as _, StreamExt as _};
-use metrics::{counter, gauge};
+use metrics::gauge;
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{sleep_until, timeout};
@@ -18,13 +19,16 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 use trunkline_domain::{Tenant, TenantId};
 use trunkline_store::Snapshot;
-use trunkline_worker::{StateCell, WorkerExit, WorkerOrders, WorkerState, panic_text};
+use trunkline_worker::{
+    CallDesk, Pulse, StateCell, Urgency, WorkerExit, WorkerOrders, WorkerState,
+};
 
 use crate::launch::{Launch, Launcher, TenantSource};
 use crate::options::Options;
 use crate::plan::{Action, Desired, Running, Step, plan};
 use crate::project::{Life, Mode, Project, Role, Slot, WorkerKey};
 use crate::status::{Board, Handle, Phase};
+use crate::watchdog::Watchdog;
 
 /// How long workers that are stopped have to close their sockets.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
@@ -69,6 +73,10 @@ struct House<L> {
     states: FuturesUnordered<BoxFuture<'static, StateNews>>,
     idle: FuturesUnordered<BoxFuture<'static, TenantId>>,
     restarts: BTreeSet<(Instant, WorkerKey)>,
+    watchdog: Watchdog,
+    /// Tasks of stalled workers that were told to end and have not: one that
+    /// blocks its thread never will, and nobody waits for it.
+    abandoned: HashSet<Id>,
     phase: Phase,
 }
 
@@ -85,12 +93,14 @@ enum Input {
     State(StateNews),
     Idle(TenantId),
     RestartDue,
+    LookDue,
 }
 
 impl<S: TenantSource, L: Launcher> Supervisor<S, L> {
     /// A supervisor, and where to read how it is doing.
     pub fn new(options: Options, source: S, launcher: L) -> (Self, Handle) {
         let (board, handle) = Board::new();
+        let watchdog = Watchdog::new(Instant::now(), options.stall_limit());
         let house = House {
             options,
             launcher,
@@ -103,6 +113,8 @@ impl<S: TenantSource, L: Launcher> Supervisor<S, L> {
             states: FuturesUnordered::new(),
             idle: FuturesUnordered::new(),
             restarts: BTreeSet::new(),
+            watchdog,
+            abandoned: HashSet::new(),
             phase: Phase::Waiting,
         };
         (Self { source, house }, handle)
@@ -123,6 +135,7 @@ impl<S: TenantSource, L: Launcher> Supervisor<S, L> {
                 return Ending::Drained;
             }
             let restart = house.restarts.first().map(|(at, _)| (*at).into());
+            let look = house.watchdog.due().into();
             let input = tokio::select! {
                 () = shutdown.cut.cancelled() => Input::Cut,
                 () = shutdown.drain.cancelled(), if !draining => Input::Drain,
@@ -131,6 +144,7 @@ impl<S: TenantSource, L: Launcher> Supervisor<S, L> {
                 Some(news) = house.states.next() => Input::State(news),
                 Some(id) = house.idle.next() => Input::Idle(id),
                 () = due(restart), if !draining => Input::RestartDue,
+                () = sleep_until(look) => Input::LookDue,
             };
             match input {
                 Input::Cut => return house.cut().await,
@@ -140,6 +154,7 @@ impl<S: TenantSource, L: Launcher> Supervisor<S, L> {
                 Input::State(news) => house.state(news),
                 Input::Idle(id) => house.settle(id),
                 Input::RestartDue => house.restart_due(Instant::now()),
+                Input::LookDue => house.look(Instant::now()),
             }
         }
     }
@@ -149,6 +164,17 @@ async fn due(at: Option<tokio::time::Instant>) {
     match at {
         Some(at) => sleep_until(at).await,
         None => std::future::pending().await,
+    }
+}
+
+/// Waits for the end of all workers but the abandoned ones.
+async fn all_but(workers: &mut JoinSet<WorkerExit>, abandoned: &mut HashSet<Id>) {
+    while workers.len() > abandoned.len() {
+        match workers.join_next_with_id().await {
+            Some(Ok((task, _))) => abandoned.remove(&task),
+            Some(Err(error)) => abandoned.remove(&error.id()),
+            None => return,
+        };
     }
 }
 
@@ -175,9 +201,11 @@ impl<L: Launcher> House<L> {
 
     fn carry_out(&mut self, step: Step) {
         let id = step.id;
-        let desk = match self.projects.get(&id) {
-            Some(project) => project.desk.clone(),
-            None => self.launcher.desk(),
+        // A row that is new is one of many at a start; a row that was changed is one
+        // that somebody looks at.
+        let (desk, urgency) = match self.projects.get(&id) {
+            Some(project) => (project.desk.clone(), Urgency::Changed),
+            None => (self.launcher.desk(), Urgency::InTurn),
         };
         let project = self.projects.entry(id).or_insert_with(|| Project {
             slug: step.slug.clone(),
@@ -191,7 +219,7 @@ impl<L: Launcher> House<L> {
         project.version = step.version;
         match step.action {
             Action::Start(tenant) | Action::Exchange(tenant) => {
-                let current = self.hire(id, tenant);
+                let current = self.hire(id, tenant, urgency);
                 self.with(id, |project| {
                     project.retire(Mode::Serving {
                         current,
@@ -202,7 +230,7 @@ impl<L: Launcher> House<L> {
             Action::Apply(tenant) => project.apply(&tenant),
             Action::Succeed(tenant) => {
                 project.apply(&tenant);
-                let next = self.hire(id, tenant);
+                let next = self.hire(id, tenant, urgency);
                 self.with(id, |project| {
                     if let Mode::Serving { successor, .. } = &mut project.mode
                         && let Some(old) = successor.replace(next)
@@ -245,36 +273,44 @@ impl<L: Launcher> House<L> {
     }
 
     /// A new worker for a project, running.
-    fn hire(&mut self, id: TenantId, tenant: Arc<Tenant>) -> Slot {
+    fn hire(&mut self, id: TenantId, tenant: Arc<Tenant>, urgency: Urgency) -> Slot {
         self.last_key += 1;
         let key = WorkerKey(self.last_key);
         self.owners.insert(key, id);
         let (_, state) = StateCell::new();
         let mut slot = Slot {
             key,
+            in_effect: tenant.version,
             tenant: watch::Sender::new(tenant),
             orders: WorkerOrders::default(),
             state,
             life: Life::Ended,
+            pulse: Pulse::new(Instant::now()),
+            task: None,
             failures: 0,
         };
         if let Some(desk) = self.projects.get(&id).map(|p| p.desk.clone()) {
-            self.launch(&mut slot, desk);
+            self.launch(&mut slot, desk, urgency);
         }
         slot
     }
 
-    fn launch(&mut self, slot: &mut Slot, desk: trunkline_worker::CallDesk) {
+    fn launch(&mut self, slot: &mut Slot, desk: CallDesk, urgency: Urgency) {
         let (cell, state) = StateCell::new();
         let span = tracing::info_span!("worker", tenant = %slot.tenant.borrow().slug);
+        let pulse = Pulse::new(Instant::now());
         let run = self.launcher.launch(Launch {
             tenant: slot.tenant.subscribe(),
             desk,
             state: cell,
             orders: slot.orders.clone(),
+            pulse: pulse.clone(),
+            urgency,
         });
         let task = self.workers.spawn(run.instrument(span));
         self.tasks.insert(task.id(), slot.key);
+        slot.task = Some(task);
+        slot.pulse = pulse;
         slot.state = state.clone();
         slot.life = Life::Running {
             since: Instant::now(),
@@ -320,102 +356,11 @@ impl<L: Launcher> House<L> {
                 );
                 project.promote();
             }
+            if let Some(refusal) = project.first_refusal(key) {
+                tracing::warn!(tenant = project.slug, refusal);
+            }
         });
         self.publish(id);
-    }
-
-    /// Reads every exit of a worker, and decides.
-    fn exit(&mut self, exit: TaskExit) {
-        let (task, panic) = match exit {
-            Ok((task, _)) => (task, None),
-            Err(error) => {
-                let task = error.id();
-                let panic = match error.try_into_panic() {
-                    Ok(panic) => panic_text(panic.as_ref()),
-                    Err(cancelled) => cancelled.to_string(),
-                };
-                (task, Some(panic))
-            }
-        };
-        let Some(key) = self.tasks.remove(&task) else {
-            return;
-        };
-        let Some(&id) = self.owners.get(&key) else {
-            return;
-        };
-        let Some(project) = self.projects.get_mut(&id) else {
-            return;
-        };
-        if let Some(panic) = &panic {
-            tracing::error!(
-                tenant = project.slug,
-                panic,
-                calls = project.desk.active(),
-                "a worker crashed, and its calls go on; please report this fault"
-            );
-        }
-        if project.role(key) == Some(Role::Leaving) {
-            project.leaving.retain(|slot| slot.key != key);
-            self.owners.remove(&key);
-            return self.settle(id);
-        }
-        let slug = project.slug.clone();
-        let draining = self.phase == Phase::Draining;
-        let mut restarted = false;
-        if let Some(slot) = project.slot_mut(key) {
-            if draining {
-                slot.life = Life::Ended;
-            } else {
-                let healthy_after = Duration::from_millis(self.options.healthy_after_ms);
-                if matches!(slot.life, Life::Running { since } if since.elapsed() >= healthy_after)
-                {
-                    slot.failures = 0;
-                }
-                let delay = self
-                    .options
-                    .restart()
-                    .delay(slot.failures, &mut rand::rng());
-                slot.failures = slot.failures.saturating_add(1);
-                slot.life = Life::Waiting {
-                    retry_at: Utc::now() + delay,
-                    reason: format!(
-                        "the worker crashed: {}",
-                        panic.as_deref().unwrap_or("it ended without an order")
-                    ),
-                };
-                self.restarts.insert((Instant::now() + delay, key));
-                restarted = true;
-            }
-        }
-        if restarted {
-            project.restarts = project.restarts.saturating_add(1);
-            counter!("trunkline_worker_restarts_total", "tenant" => slug).increment(1);
-        }
-        self.publish(id);
-    }
-
-    fn restart_due(&mut self, now: Instant) {
-        while let Some(&(at, key)) = self.restarts.first() {
-            if at > now {
-                break;
-            }
-            self.restarts.pop_first();
-            let Some(&id) = self.owners.get(&key) else {
-                continue;
-            };
-            // Taken out while it is launched: the house is borrowed for that.
-            let Some(mut project) = self.projects.remove(&id) else {
-                continue;
-            };
-            let desk = project.desk.clone();
-            match project.slot_mut(key) {
-                Some(slot) => self.launch(slot, desk),
-                // It was let go while it waited.
-                None => drop(self.owners.remove(&key)),
-            }
-            self.projects.insert(id, project);
-            self.publish(id);
-        }
     }
 
     /// Forgets a removed project after its last call.
@@ -468,7 +413,8 @@ impl<L: Launcher> House<L> {
     }
 
     fn is_over(&self) -> bool {
-        self.workers.is_empty() && self.projects.values().all(Project::is_idle)
+        let all_ended = self.workers.len() == self.abandoned.len();
+        all_ended && self.projects.values().all(Project::is_idle)
     }
 
     async fn cut(mut self) -> Ending {
@@ -485,7 +431,7 @@ impl<L: Launcher> House<L> {
                 project.desk.idle().await;
             }
             // The workers still have to tell LiveKit of the jobs' ends.
-            while self.workers.join_next().await.is_some() {}
+            all_but(&mut self.workers, &mut self.abandoned).await;
         };
         if timeout(limit, ended).await.is_err() {
             let left: u32 = self.projects.values().map(|p| p.desk.active()).sum();
@@ -494,10 +440,11 @@ impl<L: Launcher> House<L> {
         for slot in self.projects.values().flat_map(Project::slots) {
             slot.orders.stop.cancel();
         }
-        let closed = async { while self.workers.join_next().await.is_some() {} };
-        // Who is not done is aborted with the set.
+        let closed = all_but(&mut self.workers, &mut self.abandoned);
+        // Who is not done is aborted, and waited for as long: one that blocks its
+        // thread ends with the process.
         let _ = timeout(STOP_TIMEOUT, closed).await;
-        self.workers.shutdown().await;
+        let _ = timeout(STOP_TIMEOUT, self.workers.shutdown()).await;
         Ending::Cut { calls }
     }
 }

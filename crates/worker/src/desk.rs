@@ -6,9 +6,11 @@
 //! and is dropped when that is gone, because the server forgot the job with it.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Instant;
 
 use chrono::Utc;
 use futures_util::FutureExt as _;
@@ -19,10 +21,12 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use trunkline_call::{Assignment, JobReporter, JobStatus};
-use trunkline_domain::{CallOutcome, CallRecord, CallTimes, Tenant};
+use trunkline_domain::{CallOutcome, CallRecord, CallTimes, Limits, Tenant};
 
-use crate::load::{LoadMeter, ProcessSlot};
-use crate::session::Refusal;
+use crate::load::{LoadMeter, Membership, ProcessSlot};
+use crate::rate::TokenBucket;
+use crate::refusals::Refusals;
+use crate::session::{Entry, Refusal};
 
 /// Events of jobs that may wait for one connection, for each call that the
 /// process takes: running, a final status, the end, and one to spare. A call
@@ -63,6 +67,9 @@ pub struct CallDesk {
 struct Inner {
     runner: Arc<dyn CallRunner>,
     load: LoadMeter,
+    _membership: Membership,
+    rate: Mutex<TokenBucket>,
+    refusals: Mutex<Refusals>,
     /// The channel's lock makes admission exact.
     places: watch::Sender<Places>,
     cut: CancellationToken,
@@ -90,7 +97,10 @@ impl CallDesk {
         Self {
             inner: Arc::new(Inner {
                 runner,
+                _membership: load.enrol(),
                 load,
+                rate: Mutex::default(),
+                refusals: Mutex::default(),
                 places: watch::Sender::new(Places::default()),
                 cut: CancellationToken::new(),
                 tasks: TaskTracker::new(),
@@ -103,33 +113,62 @@ impl CallDesk {
     ///
     /// # Errors
     /// When the process or the tenant has no place.
-    pub fn admit(&self, max_calls: Option<NonZeroU32>) -> Result<Permit, Refusal> {
-        let slot = self.inner.load.try_enter().ok_or(Refusal::ProcessFull)?;
-        let mut admitted = false;
+    pub fn admit(&self, limits: Limits, now: Instant, entry: Entry) -> Result<Permit, Refusal> {
+        let mut result = Err(Refusal::TenantFull);
         self.inner.places.send_if_modified(|places| {
-            admitted = max_calls.is_none_or(|max| places.taken() < max.get());
-            places.reserved += u32::from(admitted);
-            admitted
+            result = self.enter(*places, limits, now, entry);
+            places.reserved += u32::from(result.is_ok());
+            result.is_ok()
         });
-        if !admitted {
-            return Err(Refusal::TenantFull);
-        }
         Ok(Permit {
             desk: self.clone(),
             kind: PlaceKind::Reserved,
-            _slot: slot,
+            slot: Some(result?),
         })
     }
 
-    /// Why [`CallDesk::admit`] would fail now.
+    /// Asked under the lock of `places`. The rate comes last: an offer that finds
+    /// no place does not count against it.
+    fn enter(
+        &self,
+        places: Places,
+        limits: Limits,
+        now: Instant,
+        entry: Entry,
+    ) -> Result<ProcessSlot, Refusal> {
+        let own = places.taken();
+        if limits.max_calls.is_some_and(|max| own >= max.get()) {
+            return Err(Refusal::TenantFull);
+        }
+        let slot = self.inner.load.try_enter(own)?;
+        if let Some(rate) = limits.calls_per_second
+            && entry == Entry::Offer
+            && !self.inner.rate.lock().take(now, rate)
+        {
+            slot.leave(own);
+            return Err(Refusal::TenantRate);
+        }
+        Ok(slot)
+    }
+
+    /// Why [`CallDesk::admit`] would fail for as long as no call ends.
     pub fn full(&self, max_calls: Option<NonZeroU32>) -> Option<Refusal> {
-        if self.inner.load.is_full() {
-            Some(Refusal::ProcessFull)
-        } else if max_calls.is_some_and(|max| self.places().taken() >= max.get()) {
+        if max_calls.is_some_and(|max| self.places().taken() >= max.get()) {
             Some(Refusal::TenantFull)
         } else {
-            None
+            self.inner.load.obstacle()
         }
+    }
+
+    /// Counts an offer that was refused. Gives what is to be said of it in the
+    /// log: not each one of a storm.
+    pub(crate) fn refused(&self, now: Instant, refusal: Refusal) -> Option<u64> {
+        self.inner.refusals.lock().note(now, refusal)
+    }
+
+    /// Offers that were refused since the process started, by the reason.
+    pub fn refusals(&self) -> BTreeMap<&'static str, u64> {
+        self.inner.refusals.lock().counts()
     }
 
     /// How many places are taken.
@@ -195,7 +234,8 @@ impl CallDesk {
 pub struct Permit {
     desk: CallDesk,
     kind: PlaceKind,
-    _slot: ProcessSlot,
+    /// There until the drop.
+    slot: Option<ProcessSlot>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -218,10 +258,15 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let kind = self.kind;
-        self.desk.inner.places.send_modify(|places| match kind {
-            PlaceKind::Reserved => places.reserved -= 1,
-            PlaceKind::Running => places.running -= 1,
+        let (kind, slot) = (self.kind, self.slot.take());
+        self.desk.inner.places.send_modify(|places| {
+            match kind {
+                PlaceKind::Reserved => places.reserved -= 1,
+                PlaceKind::Running => places.running -= 1,
+            }
+            if let Some(slot) = slot {
+                slot.leave(places.taken());
+            }
         });
     }
 }

@@ -5,23 +5,39 @@
 //! - `socket`: the connection, its proof of identity and its deadline.
 //! - `worker`: the loop that drives a session and reconnects for ever.
 //! - `desk`: the calls of one tenant, which outlive all of the above.
+//! - `load`, `share`, `rate`: who gets a place; `headroom`, `measure`, `probe`:
+//!   whether the process has any.
+//! - `queue`, `turnstile`: who connects when many would at once.
+//! - `pulse`: how a worker shows that its loop turns.
 
 mod backoff;
 mod desk;
+mod headroom;
 mod load;
+mod measure;
 mod options;
+mod probe;
 mod protocol;
+mod pulse;
+mod queue;
+mod rate;
+mod refusals;
 mod session;
+mod share;
 mod socket;
 mod state;
+mod turnstile;
 mod worker;
 
 pub use backoff::Backoff;
 pub use desk::{CallDesk, CallRunner, Permit, Places, panic_text};
-pub use load::{LoadMeter, MAX_LOAD, ProcessSlot};
+pub use headroom::Strain;
+pub use load::{LoadMeter, MAX_LOAD};
 pub use options::{InvalidOptions, Options};
 pub use protocol::Unfit;
-pub use session::Refusal;
+pub use pulse::Pulse;
+pub use queue::Urgency;
+pub use session::{Entry, Refusal};
 pub use socket::{ConnectError, Connector, ConnectorError, Recovery};
 pub use state::{StateCell, WorkerState};
 pub use worker::{Worker, WorkerContext, WorkerExit, WorkerOrders};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::Backoff;
+use crate::headroom::Thresholds;
 use crate::session::Timing;
 
 /// Calls per CPU that the process takes by default: what one core is built to carry.
@@ -42,8 +43,22 @@ pub struct Options {
     /// How long a registration must have held for the next wait to be short again.
     pub healthy_after_ms: u64,
     /// Connections that are opened at the same time, so that a start with a
-    /// thousand projects does not starve the calls of those that are up.
+    /// thousand projects does not starve the calls of those that are up: a TLS
+    /// handshake costs a millisecond of CPU.
     pub concurrent_connects: usize,
+    /// Of these, towards one host: many projects may live on one server, and it
+    /// is not to see us as an attack.
+    pub concurrent_connects_per_host: usize,
+    /// The part of the CPUs that the process may use at which no offer is taken.
+    pub refuse_at_cpu_percent: u8,
+    /// How late tasks may run, averaged over 5 s, before no offer is taken. At 100 ms
+    /// the buffers of phones and browsers run dry, and every caller hears it.
+    pub refuse_at_delay_ms: u64,
+    /// The part of the container's or the machine's memory at which no offer is taken.
+    pub refuse_at_memory_percent: u8,
+    /// The part of the descriptors that the process may open at which no offer is
+    /// taken. Without them calls under way could not connect again.
+    pub refuse_at_descriptors_percent: u8,
 }
 
 impl Default for Options {
@@ -62,6 +77,11 @@ impl Default for Options {
             refused_cap_ms: 300_000,
             healthy_after_ms: 60_000,
             concurrent_connects: 32,
+            concurrent_connects_per_host: 16,
+            refuse_at_cpu_percent: 90,
+            refuse_at_delay_ms: 100,
+            refuse_at_memory_percent: 90,
+            refuse_at_descriptors_percent: 90,
         }
     }
 }
@@ -106,6 +126,7 @@ impl Options {
             ("reservation_ms", self.reservation_ms),
             ("retry_first_ms", self.retry_first_ms),
             ("refused_first_ms", self.refused_first_ms),
+            ("refuse_at_delay_ms", self.refuse_at_delay_ms),
         ] {
             if value == 0 {
                 return wrong(key, "must be 1 or more");
@@ -128,8 +149,28 @@ impl Options {
                 "refused_first_ms",
             );
         }
-        if self.concurrent_connects == 0 {
-            return wrong("concurrent_connects", "must be 1 or more");
+        for (key, value) in [
+            ("concurrent_connects", self.concurrent_connects),
+            (
+                "concurrent_connects_per_host",
+                self.concurrent_connects_per_host,
+            ),
+        ] {
+            if value == 0 {
+                return wrong(key, "must be 1 or more");
+            }
+        }
+        for (key, percent) in [
+            ("refuse_at_cpu_percent", self.refuse_at_cpu_percent),
+            ("refuse_at_memory_percent", self.refuse_at_memory_percent),
+            (
+                "refuse_at_descriptors_percent",
+                self.refuse_at_descriptors_percent,
+            ),
+        ] {
+            if !(1..=100).contains(&percent) {
+                return wrong(key, "must be from 1 to 100");
+            }
         }
         Ok(())
     }
@@ -160,6 +201,16 @@ impl Options {
             floor: first,
             first: first * 2,
             cap: Duration::from_millis(self.refused_cap_ms),
+        }
+    }
+
+    pub(crate) fn thresholds(&self) -> Thresholds {
+        let part = |percent: u8| f64::from(percent) / 100.0;
+        Thresholds {
+            cpu: part(self.refuse_at_cpu_percent),
+            delay: Duration::from_millis(self.refuse_at_delay_ms),
+            memory: part(self.refuse_at_memory_percent),
+            descriptors: part(self.refuse_at_descriptors_percent),
         }
     }
 

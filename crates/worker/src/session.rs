@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use trunkline_call::JobStatus;
 
+use crate::headroom::Strain;
 use crate::protocol::{
     Answer, AssignedJob, Offer, Registration, ServerEvent, Unfit, WorkerMessage,
 };
@@ -42,16 +43,25 @@ pub(crate) trait Admission {
     ///
     /// # Errors
     /// When there is none.
-    fn admit(&mut self) -> Result<Self::Permit, Refusal>;
+    fn admit(&mut self, now: Instant, entry: Entry) -> Result<Self::Permit, Refusal>;
 
     /// How it stands.
     fn vacancy(&mut self) -> Vacancy;
 }
 
+/// What a place is asked for by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entry {
+    /// An offer, which counts against the rate of new calls.
+    Offer,
+    /// An assignment whose reservation has run out. Its offer was counted.
+    LateAssignment,
+}
+
 /// How busy we are.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Vacancy {
-    /// Whether [`Admission::admit`] would fail.
+    /// Whether [`Admission::admit`] would fail for as long as no call ends.
     pub(crate) full: Option<Refusal>,
     /// 0 to 0.69.
     pub(crate) load: f32,
@@ -64,8 +74,14 @@ pub(crate) struct Vacancy {
 pub enum Refusal {
     /// The tenant's own limit is reached.
     TenantFull,
+    /// The tenant's new calls come faster than it may have them.
+    TenantRate,
+    /// The process is nearly full, and what is left is for other tenants.
+    TenantShare,
     /// The process's limit is reached.
     ProcessFull,
+    /// The process is short of something that it measures.
+    Strained(Strain),
     /// We take no more jobs.
     Draining,
     /// We have this job already.
@@ -75,10 +91,28 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Those that mean that there is too little room, or too many calls.
+    pub const OF_ROOM: [Self; 8] = [
+        Self::TenantFull,
+        Self::TenantRate,
+        Self::TenantShare,
+        Self::ProcessFull,
+        Self::Strained(Strain::EventLoop),
+        Self::Strained(Strain::Cpu),
+        Self::Strained(Strain::Memory),
+        Self::Strained(Strain::Descriptors),
+    ];
+
     /// For metrics and logs.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::TenantFull => "tenant_full",
+            Self::TenantRate => "tenant_rate",
+            Self::TenantShare => "tenant_share",
+            Self::Strained(Strain::EventLoop) => "process_event_loop",
+            Self::Strained(Strain::Cpu) => "process_cpu",
+            Self::Strained(Strain::Memory) => "process_memory",
+            Self::Strained(Strain::Descriptors) => "process_descriptors",
             Self::ProcessFull => "process_full",
             Self::Draining => "draining",
             Self::AlreadyOurs => "already_ours",
@@ -305,7 +339,7 @@ impl<A: Admission> Session<A> {
                 });
             }
             (Phase::Serving, ServerEvent::Offer(offer)) => self.offer(now, offer),
-            (Phase::Serving, ServerEvent::Assigned(job)) => self.assigned(job),
+            (Phase::Serving, ServerEvent::Assigned(job)) => self.assigned(now, job),
             (Phase::Serving, ServerEvent::Terminate { job_id }) => {
                 if self.jobs.contains(&job_id) {
                     self.output.push_back(Output::Stop { job_id });
@@ -354,7 +388,7 @@ impl<A: Admission> Session<A> {
         if self.intake == Intake::Draining {
             return Err(Refusal::Draining);
         }
-        let permit = self.admission.admit()?;
+        let permit = self.admission.admit(now, Entry::Offer)?;
         self.reserved
             .insert(offer.job_id.clone(), Reservation { permit, expires });
         Ok(())
@@ -362,13 +396,13 @@ impl<A: Admission> Session<A> {
 
     /// The server counts the job as running from here on, and never looks after
     /// it again: what cannot be started must be reported as failed.
-    fn assigned(&mut self, job: Box<AssignedJob>) {
+    fn assigned(&mut self, now: Instant, job: Box<AssignedJob>) {
         if self.jobs.contains(&job.job_id) {
             return;
         }
         let permit = match self.reserved.remove(&job.job_id) {
             Some(reservation) => Ok(reservation.permit),
-            None => self.admission.admit(),
+            None => self.admission.admit(now, Entry::LateAssignment),
         };
         match permit {
             Ok(permit) => {

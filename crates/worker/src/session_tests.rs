@@ -31,7 +31,7 @@ impl Drop for Place {
 impl Admission for Places {
     type Permit = Place;
 
-    fn admit(&mut self) -> Result<Place, Refusal> {
+    fn admit(&mut self, _now: Instant, _entry: Entry) -> Result<Place, Refusal> {
         if self.taken.get() >= self.limit.get() {
             return Err(Refusal::TenantFull);
         }

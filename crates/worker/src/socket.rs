@@ -170,6 +170,20 @@ impl ConnectError {
     }
 }
 
+impl ConnectError {
+    /// For metrics.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Refused { .. } => "refused",
+            Self::NotLiveKit { .. } => "not_livekit",
+            Self::Unavailable { .. } => "unavailable",
+            Self::TimedOut { .. } => "timed_out",
+            Self::Socket(_) => "unreachable",
+            Self::Token(_) => "bad_secret",
+        }
+    }
+}
+
 fn refusal(answer: &response::Response<Option<Vec<u8>>>) -> ConnectError {
     let code = answer.status();
     let status = code.as_u16();

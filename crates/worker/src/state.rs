@@ -10,7 +10,10 @@ use tokio::sync::watch;
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum WorkerState {
     /// Not yet tried.
-    Starting,
+    Starting {
+        /// What it waits for.
+        reason: Option<&'static str>,
+    },
     /// Opening the socket and registering.
     Connecting {
         /// Attempts that failed since it last was well.
@@ -46,7 +49,7 @@ pub enum WorkerState {
     /// Takes no more jobs; its calls go on.
     Draining,
     /// Not running any more.
-    Ended,
+    Stopped,
 }
 
 impl WorkerState {
@@ -63,27 +66,25 @@ impl WorkerState {
     /// For metrics, records and logs.
     pub fn as_str(&self) -> &'static str {
         match self {
-            Self::Starting => "starting",
+            Self::Starting { .. } => "starting",
             Self::Connecting { .. } => "connecting",
             Self::Registered { .. } => "registered",
             Self::BackingOff { .. } => "backing_off",
             Self::CredentialsRefused { .. } => "credentials_refused",
             Self::Draining => "draining",
-            Self::Ended => "ended",
+            Self::Stopped => "stopped",
         }
     }
 
-    /// What is wrong, where something is.
+    /// What is wrong or waited for, where something is.
     pub fn reason(&self) -> Option<&str> {
         match self {
             Self::BackingOff { reason, .. } | Self::CredentialsRefused { reason, .. } => {
                 Some(reason)
             }
-            Self::Starting
-            | Self::Connecting { .. }
-            | Self::Registered { .. }
-            | Self::Draining
-            | Self::Ended => None,
+            Self::Starting { reason } => *reason,
+            Self::Draining => Some("no more calls are taken; those under way go on"),
+            Self::Connecting { .. } | Self::Registered { .. } | Self::Stopped => None,
         }
     }
 
@@ -103,8 +104,9 @@ pub struct StateCell {
 impl StateCell {
     /// A cell that says [`WorkerState::Starting`], and where to read it.
     pub fn new() -> (Self, watch::Receiver<WorkerState>) {
-        count(&WorkerState::Starting, 1.0);
-        let (state, reader) = watch::channel(WorkerState::Starting);
+        let first = WorkerState::Starting { reason: None };
+        count(&first, 1.0);
+        let (state, reader) = watch::channel(first);
         (Self { state }, reader)
     }
 
@@ -117,12 +119,12 @@ impl StateCell {
 
 impl Drop for StateCell {
     fn drop(&mut self) {
-        count(&self.state.send_replace(WorkerState::Ended), -1.0);
+        count(&self.state.send_replace(WorkerState::Stopped), -1.0);
     }
 }
 
 fn count(state: &WorkerState, by: f64) {
-    if *state != WorkerState::Ended {
+    if *state != WorkerState::Stopped {
         debug_assert!(WorkerState::COUNTED.contains(&state.as_str()));
         gauge!("trunkline_workers", "state" => state.as_str()).increment(by);
     }
@@ -133,10 +135,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_dropped_cell_says_that_the_worker_ended() {
+    fn a_dropped_cell_says_that_the_worker_stopped() {
         let (cell, reader) = StateCell::new();
         cell.set(WorkerState::Connecting { attempt: 0 });
         drop(cell);
-        assert_eq!(*reader.borrow(), WorkerState::Ended);
+        assert_eq!(*reader.borrow(), WorkerState::Stopped);
     }
 }

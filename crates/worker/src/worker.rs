@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use metrics::counter;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep_until, timeout};
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_util::sync::CancellationToken;
@@ -19,14 +19,19 @@ use url::Url;
 use crate::desk::{CallDesk, JobEvent, JobLine, Permit};
 use crate::load::LoadMeter;
 use crate::options::Options;
+use crate::probe;
 use crate::protocol::{self, AssignedJob, Registration};
-use crate::session::{Admission, CloseReason, Input, Output, Refusal, Session, Vacancy};
+use crate::pulse::Pulse;
+use crate::queue::Urgency;
+use crate::session::{Admission, CloseReason, Entry, Input, Output, Refusal, Session, Vacancy};
 use crate::socket::{ConnectError, Connector, Recovery, Socket, chain};
 use crate::state::{StateCell, WorkerState};
+use crate::turnstile::{Turn, Turnstile};
 
 /// How long a connection attempt counts against
 /// [`Options::concurrent_connects`]. What it costs us (TLS) is over by then; a
-/// host that swallows packets must not hold up the others.
+/// host that swallows packets must not hold up the others. Against its host it
+/// counts to its end.
 const PACED_FOR: Duration = Duration::from_secs(1);
 
 /// How long the socket may refuse what we write. Status reports have some
@@ -39,7 +44,7 @@ pub struct WorkerContext {
     options: Arc<Options>,
     connector: Connector,
     load: LoadMeter,
-    pace: Arc<Semaphore>,
+    turnstile: Turnstile,
 }
 
 impl WorkerContext {
@@ -47,7 +52,10 @@ impl WorkerContext {
     pub fn new(options: Options, connector: Connector) -> Self {
         Self {
             load: LoadMeter::new(options.max_calls()),
-            pace: Arc::new(Semaphore::new(options.concurrent_connects.max(1))),
+            turnstile: Turnstile::new(
+                options.concurrent_connects.max(1),
+                options.concurrent_connects_per_host.max(1),
+            ),
             options: Arc::new(options),
             connector,
         }
@@ -56,6 +64,12 @@ impl WorkerContext {
     /// The load of the process.
     pub fn load(&self) -> &LoadMeter {
         &self.load
+    }
+
+    /// Measures what the process has left, until told to stop. Without it offers
+    /// are refused by counts alone.
+    pub async fn watch_headroom(self, stop: CancellationToken) {
+        probe::run(self.load, self.options.thresholds(), stop).await;
     }
 
     /// The options.
@@ -88,7 +102,12 @@ pub struct Worker {
     tenant: watch::Receiver<Arc<Tenant>>,
     desk: CallDesk,
     state: StateCell,
+    pulse: Pulse,
+    urgency: Urgency,
 }
+
+/// Why a worker starts "in a moment" and not now.
+const WAITING: &str = "waiting for its turn";
 
 /// How a connection ended.
 enum Ended {
@@ -104,12 +123,16 @@ impl Worker {
         tenant: watch::Receiver<Arc<Tenant>>,
         desk: CallDesk,
         state: StateCell,
+        pulse: Pulse,
+        urgency: Urgency,
     ) -> Self {
         Self {
             context,
             tenant,
             desk,
             state,
+            pulse,
+            urgency,
         }
     }
 
@@ -122,15 +145,14 @@ impl Worker {
         let mut last_reason = None;
         loop {
             let tenant = Arc::clone(&self.tenant.borrow_and_update());
-            self.state
-                .set(WorkerState::Connecting { attempt: failures });
             let connected = tokio::select! {
                 biased;
                 () = orders.stop.cancelled() => return WorkerExit::Stopped,
                 () = orders.drain.cancelled() => return WorkerExit::Drained,
-                connected = self.connect(&tenant) => connected,
+                connected = self.connect(&tenant, failures) => connected,
             };
-            let (reason, recovery) = match connected {
+            self.urgency = Urgency::InTurn;
+            let (cause, reason, recovery) = match connected {
                 Ok(socket) => {
                     refusals = 0;
                     let begun = Instant::now();
@@ -146,11 +168,11 @@ impl Worker {
                                 failures = 0;
                                 last_reason = None;
                             }
-                            (reason, Recovery::Retry)
+                            ("lost", reason, Recovery::Retry)
                         }
                     }
                 }
-                Err(error) => (chain(&error), error.recovery()),
+                Err(error) => (error.as_str(), chain(&error), error.recovery()),
             };
             let delay = match recovery {
                 Recovery::Retry => options.retry().delay(failures, &mut rand::rng()),
@@ -166,7 +188,7 @@ impl Worker {
             } else {
                 tracing::debug!(delay_ms, reason, attempt = failures, "still no connection");
             }
-            counter!("trunkline_worker_connect_failures_total").increment(1);
+            counter!("trunkline_worker_connect_failures_total", "cause" => cause).increment(1);
             self.state.set(match recovery {
                 Recovery::Retry => WorkerState::BackingOff {
                     attempt: failures,
@@ -182,28 +204,46 @@ impl Worker {
                     }
                 }
             });
+            self.pulse.back_by(Instant::now() + delay);
             tokio::select! {
                 biased;
                 () = orders.stop.cancelled() => return WorkerExit::Stopped,
                 () = orders.drain.cancelled() => return WorkerExit::Drained,
                 // The row changed: whatever was wrong may have been mended.
-                () = changed(&mut self.tenant) => {}
+                () = changed(&mut self.tenant) => self.urgency = Urgency::Changed,
                 () = tokio::time::sleep(delay) => {}
             }
         }
     }
 
-    /// Opens the socket, at most so many at the same time in the process.
-    async fn connect(&self, tenant: &Tenant) -> Result<Socket, ConnectError> {
-        // The semaphore is never closed; without a permit there is no pacing, and no harm.
-        let pace = self.context.pace.acquire().await.ok();
+    /// Opens the socket, when it is this worker's turn.
+    async fn connect(&self, tenant: &Tenant, failures: u32) -> Result<Socket, ConnectError> {
+        let mut turn = self.turn(tenant, failures).await;
+        self.state
+            .set(WorkerState::Connecting { attempt: failures });
         let deadline = Duration::from_millis(self.context.options.connect_timeout_ms);
+        self.pulse.back_by(Instant::now() + deadline);
         let mut connecting = pin!(self.context.connector.connect(&tenant.project, deadline));
         if let Ok(done) = timeout(PACED_FOR, &mut connecting).await {
             return done;
         }
-        drop(pace);
+        turn.leave_process();
         connecting.await
+    }
+
+    async fn turn(&self, tenant: &Tenant, failures: u32) -> Turn {
+        let turnstile = &self.context.turnstile;
+        let mut turn = pin!(turnstile.turn(&tenant.project.url, self.urgency));
+        if let Some(turn) = turn.as_mut().now_or_never() {
+            return turn;
+        }
+        // Of one that comes back, what went wrong says more.
+        if failures == 0 {
+            let reason = Some(WAITING);
+            self.state.set(WorkerState::Starting { reason });
+        }
+        self.pulse.rest();
+        turn.await
     }
 
     /// One connection, from the open socket to its end.
@@ -231,7 +271,7 @@ impl Worker {
             stops: HashMap::new(),
         };
         let mut places = self.desk.watch_places();
-        let mut fullness = self.context.load.fullness();
+        let mut closing = self.context.load.closing();
         let mut draining = false;
         loop {
             while let Some(output) = session.poll() {
@@ -265,6 +305,7 @@ impl Worker {
                         continue;
                     }
                 };
+                self.pulse.back_by(Instant::now() + WRITE_TIMEOUT);
                 match timeout(WRITE_TIMEOUT, socket.send(message)).await {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => return lost(&error),
@@ -275,7 +316,9 @@ impl Worker {
                     }
                 }
             }
-            let wake_at = session.wake_at().into();
+            let wake_at = session.wake_at();
+            self.pulse.back_by(wake_at);
+            let wake_at = wake_at.into();
             let input = tokio::select! {
                 () = orders.stop.cancelled() => {
                     let _ = timeout(WRITE_TIMEOUT, socket.close(None)).await;
@@ -307,7 +350,7 @@ impl Worker {
                 },
                 () = changed(&mut self.tenant) => Input::VacancyChanged,
                 _ = places.changed() => Input::VacancyChanged,
-                _ = fullness.changed() => Input::VacancyChanged,
+                _ = closing.changed() => Input::VacancyChanged,
                 () = sleep_until(wake_at) => Input::Tick,
             };
             session.handle(Instant::now(), input);
@@ -338,6 +381,11 @@ impl Connection {
                 )
                 .increment(1);
                 tracing::debug!(answer, reason, "offer");
+                if let Err(refusal) = result
+                    && let Some(count) = self.desk.refused(Instant::now(), refusal)
+                {
+                    tracing::warn!(reason, count, "calls were refused");
+                }
             }
             Output::Start { job, permit } => self.start(*job, permit),
             Output::Overrun { job_id } => {
@@ -433,9 +481,9 @@ struct Counter {
 impl Admission for Counter {
     type Permit = Permit;
 
-    fn admit(&mut self) -> Result<Permit, Refusal> {
-        let limit = self.tenant.borrow().limits.max_calls;
-        self.desk.admit(limit)
+    fn admit(&mut self, now: Instant, entry: Entry) -> Result<Permit, Refusal> {
+        let limits = self.tenant.borrow().limits;
+        self.desk.admit(limits, now, entry)
     }
 
     fn vacancy(&mut self) -> Vacancy {

@@ -1,5 +1,7 @@
 //! `GET /status`: this replica's projects, how each is doing and why.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
@@ -31,6 +33,8 @@ struct Project {
     since: DateTime<Utc>,
     restarts: u32,
     active_calls: u32,
+    /// Offers that were refused since the process started, by the reason.
+    refused_offers: BTreeMap<&'static str, u64>,
     /// Changed credentials that are not in effect yet.
     successor: Option<Successor>,
 }
@@ -38,6 +42,8 @@ struct Project {
 #[derive(Debug, Serialize)]
 struct Successor {
     version: TenantVersion,
+    /// The version that is in effect until then.
+    still_on: TenantVersion,
     state: &'static str,
 }
 
@@ -52,8 +58,10 @@ impl From<ProjectStatus> for Project {
             since: status.since,
             restarts: status.restarts,
             active_calls: status.active_calls,
+            refused_offers: status.refused_offers,
             successor: status.successor.map(|next| Successor {
                 version: next.version,
+                still_on: next.still_on,
                 state: next.state.as_str(),
             }),
         }
@@ -96,6 +104,7 @@ mod tests {
             since: DateTime::UNIX_EPOCH,
             restarts: 2,
             active_calls: 1,
+            refused_offers: BTreeMap::from([("tenant_full", 3)]),
             successor: None,
             shortfall: None,
         });
@@ -110,6 +119,7 @@ mod tests {
                 "since": "1970-01-01T00:00:00Z",
                 "restarts": 2,
                 "active_calls": 1,
+                "refused_offers": { "tenant_full": 3 },
                 "successor": null,
             })
         );

@@ -1,7 +1,8 @@
 //! Rows from a channel, and workers that do what a test says.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use futures_util::FutureExt as _;
@@ -11,13 +12,16 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use trunkline_call::{Assignment, JobReporter};
-use trunkline_domain::{CallRecord, Tenant, TenantFields, TenantId, TenantVersion};
+use trunkline_domain::{CallRecord, Limits, Tenant, TenantFields, TenantId, TenantVersion};
 use trunkline_store::{RowProblem, Snapshot, TenantRow};
 use trunkline_supervisor::{
     Ending, Handle, Launch, Launcher, Options, ProjectStatus, Shutdown, StateChanges, Supervisor,
     TenantSource,
 };
-use trunkline_worker::{CallDesk, CallRunner, LoadMeter, WorkerExit, WorkerOrders, WorkerState};
+use trunkline_worker::{
+    CallDesk, CallRunner, Entry, LoadMeter, Permit, Refusal, Urgency, WorkerExit, WorkerOrders,
+    WorkerState,
+};
 
 /// Long enough for a machine that is busy with something else.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -71,17 +75,44 @@ pub(crate) struct Puppet {
     pub(crate) tenant: watch::Receiver<Arc<Tenant>>,
     pub(crate) desk: CallDesk,
     pub(crate) orders: WorkerOrders,
+    pub(crate) urgency: Urgency,
     commands: mpsc::Sender<Command>,
 }
 
 enum Command {
     Say(WorkerState),
     Crash,
+    Hang,
+    Leave,
 }
 
 impl Puppet {
     pub(crate) async fn say(&self, state: WorkerState) {
         self.commands.send(Command::Say(state)).await.unwrap();
+    }
+
+    /// Its loop stands still from here on.
+    pub(crate) async fn hang(&self) {
+        self.commands.send(Command::Hang).await.unwrap();
+    }
+
+    /// It ends, and nobody told it to.
+    pub(crate) async fn leave(&self) {
+        self.commands.send(Command::Leave).await.unwrap();
+    }
+
+    /// Waits until its task is over.
+    pub(crate) async fn gone(&self) {
+        self.commands.closed().await;
+    }
+
+    /// A place for a call of its tenant.
+    pub(crate) fn admit(&self, max_calls: u32) -> Result<Permit, Refusal> {
+        let limits = Limits {
+            max_calls: NonZeroU32::new(max_calls),
+            calls_per_second: None,
+        };
+        self.desk.admit(limits, Instant::now(), Entry::Offer)
     }
 
     pub(crate) async fn crash(&self) {
@@ -147,6 +178,7 @@ impl Launcher for Theatre {
             tenant: launch.tenant.clone(),
             desk: launch.desk.clone(),
             orders: launch.orders.clone(),
+            urgency: launch.urgency,
             commands,
         };
         let launched = self.launched.try_send(puppet);
@@ -155,6 +187,7 @@ impl Launcher for Theatre {
             if launch.tenant.borrow().project.api_key == "good" {
                 launch.state.set(registered());
             }
+            launch.pulse.rest();
             loop {
                 tokio::select! {
                     () = launch.orders.stop.cancelled() => return WorkerExit::Stopped,
@@ -162,6 +195,11 @@ impl Launcher for Theatre {
                     command = received.recv() => match command {
                         Some(Command::Say(state)) => launch.state.set(state),
                         Some(Command::Crash) => panic!("a string broke"),
+                        Some(Command::Hang) => {
+                            launch.pulse.back_by(Instant::now());
+                            std::future::pending().await
+                        }
+                        Some(Command::Leave) => return WorkerExit::Stopped,
                         None => std::future::pending().await,
                     },
                 }
@@ -199,6 +237,7 @@ impl Bench {
             restart_first_ms: 1,
             restart_cap_ms: 5,
             cut_timeout_ms: 50,
+            stall_limit_ms: 50,
             ..Options::default()
         };
         let (supervisor, handle) = Supervisor::new(options, Rows(receiver), theatre);

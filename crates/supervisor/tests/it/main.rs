@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use fixture::{Bench, refused, registered, row, within};
 use secrecy::SecretString;
 use trunkline_supervisor::{Ending, Phase};
-use trunkline_worker::WorkerState;
+use trunkline_worker::{Urgency, WorkerState};
 
 #[tokio::test]
 async fn a_row_becomes_a_worker_and_its_removal_ends_it() {
@@ -36,7 +36,7 @@ async fn a_crashing_worker_is_restarted_with_its_desk_and_its_neighbour_notices_
     let a = bench.worker().await;
     let b = bench.worker().await;
     bench.reaches('b', "registered").await;
-    let call = a.desk.admit(NonZeroU32::new(1)).unwrap();
+    let call = a.admit(1).unwrap();
     for restarts in 1..=3 {
         let worker = if restarts == 1 {
             None
@@ -52,14 +52,75 @@ async fn a_crashing_worker_is_restarted_with_its_desk_and_its_neighbour_notices_
     }
     let last = bench.worker().await;
     assert!(
-        last.desk.admit(NonZeroU32::new(1)).is_err(),
+        last.admit(1).is_err(),
         "the call of the crashed worker still counts"
     );
     drop(call);
-    assert!(last.desk.admit(NonZeroU32::new(1)).is_ok());
+    assert!(last.admit(1).is_ok());
     assert!(!bench.launched_more(), "b was launched once");
     assert_eq!(bench.reaches('b', "registered").await.restarts, 0);
     assert!(!b.orders.drain.is_cancelled());
+}
+
+#[tokio::test]
+async fn a_worker_whose_loop_stands_still_is_replaced_and_its_calls_go_on() {
+    let mut bench = Bench::start();
+    bench
+        .rows(vec![row('a', 1, |_| {}), row('b', 1, |_| {})])
+        .await;
+    let (a, b) = (bench.worker().await, bench.worker().await);
+    bench.reaches('a', "registered").await;
+    let call = a.admit(1).unwrap();
+    a.hang().await;
+    bench
+        .project('a', "another worker is in its place", |p| {
+            p.restarts == 1 && p.state.is_registered()
+        })
+        .await;
+    let second = bench.worker().await;
+    assert_eq!(second.desk.places().reserved, 1, "the call goes on");
+    // The one that stood still is gone: nobody holds its strings.
+    within("its task ends", a.gone()).await;
+    drop(call);
+    assert!(second.admit(1).is_ok());
+    assert_eq!(bench.reaches('b', "registered").await.restarts, 0);
+    assert!(!b.orders.drain.is_cancelled() && !bench.launched_more());
+}
+
+#[tokio::test]
+async fn a_worker_that_ends_without_an_order_is_started_again() {
+    let mut bench = Bench::start();
+    bench.rows(vec![row('a', 1, |_| {})]).await;
+    bench.worker().await.leave().await;
+    bench
+        .project('a', "it is registered again", |p| {
+            p.restarts == 1 && p.state.is_registered()
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_worker_that_stands_still_does_not_hold_up_a_drain() {
+    let mut bench = Bench::start();
+    bench.rows(vec![row('a', 1, |_| {})]).await;
+    bench.worker().await.hang().await;
+    bench.shutdown.drain.cancel();
+    assert_eq!(bench.ending().await, Ending::Drained);
+}
+
+#[tokio::test]
+async fn a_changed_row_s_worker_is_urgent_and_a_first_start_is_not() {
+    let mut bench = Bench::start();
+    bench.rows(vec![row('a', 1, |_| {})]).await;
+    assert_eq!(bench.worker().await.urgency, Urgency::InTurn);
+    bench.reaches('a', "registered").await;
+    bench
+        .rows(vec![row('a', 2, |t| t.livekit_api_key = "new".into())])
+        .await;
+    let new = bench.worker().await;
+    assert_eq!(new.urgency, Urgency::Changed);
+    new.crash().await;
+    assert_eq!(bench.worker().await.urgency, Urgency::InTurn);
 }
 
 #[tokio::test]
@@ -137,8 +198,10 @@ async fn refused_changed_credentials_keep_the_old_worker_and_are_shown() {
     new.say(refused()).await;
     let status = bench
         .project('a', "the refusal is shown", |p| {
-            p.reason()
-                .is_some_and(|r| r.contains("refused the API key"))
+            p.reason().is_some_and(|r| {
+                r.starts_with("credentials refused, still on version 1: version 2")
+                    && r.contains("refused the API key")
+            })
         })
         .await;
     assert!(status.state.is_registered());
@@ -199,7 +262,7 @@ async fn a_row_that_turns_wrong_takes_no_more_calls_and_the_present_one_goes_on(
     let mut bench = Bench::start();
     bench.rows(vec![row('a', 1, |_| {})]).await;
     let worker = bench.worker().await;
-    let call = worker.desk.admit(None).unwrap();
+    let call = worker.admit(100).unwrap();
     bench
         .rows(vec![row('a', 2, |t| t.max_calls = Some(-1))])
         .await;
@@ -235,7 +298,7 @@ async fn a_removed_tenant_is_forgotten_after_its_last_call_and_not_before() {
     let mut bench = Bench::start();
     bench.rows(vec![row('a', 1, |_| {})]).await;
     let worker = bench.worker().await;
-    let call = worker.desk.admit(None).unwrap();
+    let call = worker.admit(100).unwrap();
     bench.rows(vec![]).await;
     bench.reaches('a', "removed").await;
     // The row comes back, and goes again: the desk is still the same.
@@ -267,7 +330,7 @@ async fn of_many_workers_that_leave_with_calls_the_oldest_is_stopped() {
                 p.version.0 == version && p.successor.is_none() && p.state.is_registered()
             })
             .await;
-        calls.push(worker.desk.admit(None).unwrap());
+        calls.push(worker.admit(100).unwrap());
         workers.push(worker);
     }
     let stopped: Vec<bool> = workers
@@ -288,10 +351,10 @@ async fn a_drain_waits_for_the_last_call_and_takes_no_more_rows() {
         .rows(vec![row('a', 1, |_| {}), row('b', 1, |_| {})])
         .await;
     let (a, b) = (bench.worker().await, bench.worker().await);
-    let call = a.desk.admit(None).unwrap();
+    let call = a.admit(100).unwrap();
     bench.shutdown.drain.cancel();
     bench.reaches('a', "draining").await;
-    bench.reaches('b', "ended").await;
+    bench.reaches('b', "stopped").await;
     assert_eq!(bench.handle.phase(), Phase::Draining);
     assert!(b.orders.drain.is_cancelled());
     assert!(bench.is_running(), "a call goes on");
@@ -304,11 +367,11 @@ async fn a_worker_that_crashes_in_a_drain_does_not_hold_it_up() {
     let mut bench = Bench::start();
     bench.rows(vec![row('a', 1, |_| {})]).await;
     let a = bench.worker().await;
-    let call = a.desk.admit(None).unwrap();
+    let call = a.admit(100).unwrap();
     bench.shutdown.drain.cancel();
     bench.reaches('a', "draining").await;
     a.crash().await;
-    bench.reaches('a', "ended").await;
+    bench.reaches('a', "stopped").await;
     assert!(bench.is_running(), "its call goes on");
     drop(call);
     assert_eq!(bench.ending().await, Ending::Drained);
@@ -319,7 +382,7 @@ async fn a_cut_does_not_wait_for_ever() {
     let mut bench = Bench::start();
     bench.rows(vec![row('a', 1, |_| {})]).await;
     let a = bench.worker().await;
-    let _never_ends = a.desk.admit(None).unwrap();
+    let _never_ends = a.admit(100).unwrap();
     bench.shutdown.cut.cancel();
     assert_eq!(bench.ending().await, Ending::Cut { calls: 0 });
     assert!(a.orders.stop.is_cancelled());

@@ -49,6 +49,11 @@ pub(super) fn check(config: &Config, problems: &mut Vec<Problem>) {
         config.records.max_waiting as u64,
         1..=10_000_000,
     );
+    range(
+        "supervisor.stall_limit_ms",
+        config.supervisor.stall_limit_ms,
+        1_000..=600_000,
+    );
     range("shutdown.grace_s", config.shutdown.grace_s, 0..=MAX_GRACE_S);
 
     if let Some(url) = &database.url

@@ -86,7 +86,7 @@ impl Parts {
             records: queue,
         };
         let context = WorkerContext::new(config.worker.clone(), Connector::new()?);
-        let launcher = WorkerLauncher::new(context, Arc::new(runner));
+        let launcher = WorkerLauncher::new(context.clone(), Arc::new(runner));
         let (supervisor, projects) =
             Supervisor::new(config.supervisor.clone(), store.feed(), launcher);
         let admin = Admin::bind(config.admin.listen).await?;
@@ -111,6 +111,10 @@ impl Parts {
             let run = admin.run(state, background.clone());
             async move { run.await.map_err(ServeError::Admin) }
         });
+        tasks.spawn(
+            "headroom",
+            endless(context.watch_headroom(background.clone())),
+        );
         tasks.spawn("records", endless(writer.run(background.clone())));
         tasks.spawn(
             "metrics",

@@ -5,10 +5,10 @@
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use trunkline_callconfig::FallbackReason;
 use trunkline_domain::{CallOutcome, ConfigSource};
-use trunkline_worker::{Refusal, WorkerState};
+use trunkline_worker::{Refusal, Strain, WorkerState};
 
-/// Refusals that mean that there is too little room.
-const FULL: [Refusal; 2] = [Refusal::ProcessFull, Refusal::TenantFull];
+/// Why a worker is started again.
+const RESTARTS: [&str; 3] = ["panic", "stall", "unasked"];
 
 /// The rungs of the ladder; `none` when a call ended before one was reached.
 const SOURCES: [&str; 4] = [
@@ -21,6 +21,7 @@ const SOURCES: [&str; 4] = [
 /// Describes the metrics of all crates.
 pub(super) fn describe() {
     tenants();
+    headroom();
     calls();
     lookups_and_models();
     records_and_feed();
@@ -34,11 +35,16 @@ fn tenants() {
     describe_gauge!("trunkline_workers", "Workers by the state of each.");
     describe_counter!(
         "trunkline_worker_restarts_total",
-        "Workers that crashed and were started again."
+        "Workers that were started again, by the cause: panic, stall, unasked (it ended without an \
+         order)."
+    );
+    describe_counter!(
+        "trunkline_worker_stalls_total",
+        "Workers whose loop stood still and which were replaced."
     );
     describe_counter!(
         "trunkline_worker_connect_failures_total",
-        "Attempts to register with LiveKit that failed."
+        "Connections to LiveKit that failed or were lost, by the cause."
     );
     describe_counter!(
         "trunkline_worker_bad_frames_total",
@@ -51,6 +57,21 @@ fn tenants() {
     describe_counter!(
         "trunkline_tenants_sealed_total",
         "Rows whose secrets in clear were sealed and erased."
+    );
+}
+
+fn headroom() {
+    describe_gauge!(
+        "trunkline_event_loop_delay_seconds",
+        "How late tasks run, averaged over 5 s."
+    );
+    describe_gauge!(
+        "trunkline_headroom_used_ratio",
+        "The used part of what the process may use, by the resource: cpu, memory, descriptors."
+    );
+    describe_gauge!(
+        "trunkline_process_strained",
+        "1 while no offer is taken for want of this resource, else 0."
     );
 }
 
@@ -137,6 +158,9 @@ pub(super) fn register() {
     for state in ["serving", "parked", "disabled"] {
         gauge!("trunkline_tenants", "state" => state).set(0.0);
     }
+    for strain in Strain::ALL {
+        gauge!("trunkline_process_strained", "resource" => strain.as_str()).set(0.0);
+    }
     for source in [ConfigSource::Fresh, ConfigSource::NoLookup] {
         counter!("trunkline_lookups_total", "source" => source.as_str(), "reason" => "none")
             .increment(0);
@@ -151,12 +175,16 @@ pub(super) fn register() {
     counter!("trunkline_feed_outages_total").increment(0);
 }
 
-/// The same for a tenant: eight series.
+/// The same for a tenant: 17 series.
 pub(super) fn register_tenant(slug: &str) {
     let slug = slug.to_owned();
-    counter!("trunkline_worker_restarts_total", "tenant" => slug.clone()).increment(0);
+    for cause in RESTARTS {
+        counter!("trunkline_worker_restarts_total", "tenant" => slug.clone(), "cause" => cause)
+            .increment(0);
+    }
+    counter!("trunkline_worker_stalls_total", "tenant" => slug.clone()).increment(0);
     counter!("trunkline_calls_crashed_total", "tenant" => slug.clone()).increment(0);
-    for refusal in FULL {
+    for refusal in Refusal::OF_ROOM {
         counter!(
             "trunkline_offers_total",
             "tenant" => slug.clone(), "answer" => "declined", "reason" => refusal.as_str()

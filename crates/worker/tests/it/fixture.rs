@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -14,8 +14,8 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use trunkline_call::{Assignment, JobReporter};
 use trunkline_domain::{CallOutcome, CallRecord, Tenant, TenantFields, TenantId};
 use trunkline_worker::{
-    CallDesk, CallRunner, Connector, Options, StateCell, Worker, WorkerContext, WorkerExit,
-    WorkerOrders, WorkerState,
+    CallDesk, CallRunner, Connector, Options, Pulse, StateCell, Urgency, Worker, WorkerContext,
+    WorkerExit, WorkerOrders, WorkerState,
 };
 
 /// Long enough for a machine that is busy with something else.
@@ -118,7 +118,14 @@ impl Bench {
         let (tenant, versions) = watch::channel(tenant);
         let (cell, state) = StateCell::new();
         let orders = WorkerOrders::default();
-        let worker = Worker::new(context, versions, desk.clone(), cell);
+        let worker = Worker::new(
+            context,
+            versions,
+            desk.clone(),
+            cell,
+            Pulse::new(Instant::now()),
+            Urgency::InTurn,
+        );
         let task = TaskTracker::new().spawn(worker.run(orders.clone()));
         Self {
             tenant,
