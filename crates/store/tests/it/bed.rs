@@ -52,15 +52,19 @@ impl Bed {
         logs::install();
         let name = format!("store_{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let url = server.create_database(&name).await.unwrap();
-        let keys = Keyring::generate_key().unwrap();
+        Self::at(url, &Keyring::generate_key().unwrap())
+    }
+
+    /// The database at this address.
+    pub(crate) fn at(url: String, keys: &SecretString) -> Self {
         let sql = PgPoolOptions::new()
             .max_connections(2)
             .connect_lazy(&url)
             .unwrap();
-        let store = open(&url, &keys, |_| {});
+        let store = open(&url, keys, |_| {});
         Self {
             url,
-            keys,
+            keys: keys.clone(),
             sql,
             store,
         }

@@ -177,6 +177,40 @@ async fn a_connection_that_dies_in_silence_is_found_out_by_the_reconcile() {
 }
 
 #[tokio::test]
+async fn the_feed_follows_a_failover_to_another_server_whose_notices_it_never_heard() {
+    let bed = Bed::start().await;
+    let wire = Wire::to(&bed.url).await;
+    let store = open(&wire.url, &bed.keys, |_| {});
+    let mut feed = store.feed();
+    let mut status = feed.status();
+    bed.insert("acme", "secret").await;
+    reaches(&mut feed, &["acme"]).await;
+
+    // The standby has the same tables. While nobody listens to it a row comes and
+    // another one goes.
+    let standby_server = Postgres::start().await.unwrap();
+    let parsed: url::Url = bed.url.parse().unwrap();
+    let name = parsed.path().trim_start_matches('/');
+    let url = standby_server.create_database(name).await.unwrap();
+    let standby = Bed::at(url, &bed.keys);
+    standby.store.migrate().await.unwrap();
+    standby.insert("bolt", "secret").await;
+
+    let waiting = Beside::start(async move {
+        reaches(&mut feed, &["bolt"]).await;
+        feed
+    });
+    wire.move_to(&standby.url);
+    let away = status.wait_for(|s| matches!(s, FeedStatus::Away { .. }));
+    tokio::time::timeout(LIMIT, away).await.unwrap().unwrap();
+    let mut feed = waiting.ended().await;
+    // It listens to the new server, and no more to the old one.
+    bed.insert("crane", "secret").await;
+    standby.insert("dock", "secret").await;
+    reaches(&mut feed, &["bolt", "dock"]).await;
+}
+
+#[tokio::test]
 async fn an_import_row_by_row_ends_with_a_picture_of_all_of_it() {
     let bed = Bed::start().await;
     let mut feed = bed.store.feed();
@@ -195,6 +229,8 @@ async fn an_import_row_by_row_ends_with_a_picture_of_all_of_it() {
 struct Wire {
     url: String,
     frozen: watch::Sender<bool>,
+    /// The database's port. When it changes, the connections that there are break.
+    target: watch::Sender<u16>,
     _relay: JoinSet<()>,
 }
 
@@ -202,7 +238,7 @@ impl Wire {
     async fn to(url: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut parsed: url::Url = url.parse().unwrap();
-        let target = ("127.0.0.1", parsed.port().unwrap());
+        let (target, targets) = watch::channel(parsed.port().unwrap());
         parsed
             .set_port(Some(listener.local_addr().unwrap().port()))
             .unwrap();
@@ -213,11 +249,14 @@ impl Wire {
             loop {
                 let (mut near, _) = listener.accept().await.unwrap();
                 let mut watch = watch.clone();
+                let mut targets = targets.clone();
                 connections.spawn(async move {
                     watch.wait_for(|frozen| !frozen).await.unwrap();
-                    let mut far = TcpStream::connect(target).await.unwrap();
+                    let port = *targets.borrow_and_update();
+                    let mut far = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
                     tokio::select! {
                         _ = copy_bidirectional(&mut near, &mut far) => return,
+                        _ = targets.changed() => return,
                         _ = watch.wait_for(|frozen| *frozen) => {}
                     }
                     // Kept open, and silent, for ever.
@@ -228,8 +267,15 @@ impl Wire {
         Self {
             url: parsed.into(),
             frozen,
+            target,
             _relay: relay,
         }
+    }
+
+    /// Another server is behind this address from here on.
+    fn move_to(&self, url: &str) {
+        let url: url::Url = url.parse().unwrap();
+        self.target.send_replace(url.port().unwrap());
     }
 
     fn freeze(&self) {
