@@ -148,7 +148,9 @@ impl Model {
             },
         };
         let projects = self.projects.iter();
-        projects.map(|(id, project)| (*id, observed(project))).collect()
+        projects
+            .map(|(id, project)| (*id, observed(project)))
+            .collect()
     }
 
     fn write(&mut self, n: u8, row: Row) {
@@ -370,6 +372,9 @@ fn read_and_look(model: &mut Model) -> Result<(), TestCaseError> {
     for workers in after.values() {
         prop_assert!(workers.len() <= 2, "one serves, one is beside it");
     }
-    prop_assert!(model.read().steps.is_empty(), "a plan carried out leaves nothing to do");
+    prop_assert!(
+        model.read().steps.is_empty(),
+        "a plan carried out leaves nothing to do"
+    );
     Ok(())
 }

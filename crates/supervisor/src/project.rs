@@ -36,7 +36,7 @@ pub(crate) struct Project {
 pub(crate) enum Mode {
     Serving {
         current: Slot,
-        successor: Option<Slot>,
+        successor: Option<Box<Slot>>,
     },
     Parked {
         reason: String,
@@ -114,7 +114,7 @@ impl Project {
     /// The worker of this key, unless it is leaving.
     pub(crate) fn slot_mut(&mut self, key: WorkerKey) -> Option<&mut Slot> {
         match &mut self.mode {
-            Mode::Serving { current, successor } => [Some(current), successor.as_mut()]
+            Mode::Serving { current, successor } => [Some(current), successor.as_deref_mut()]
                 .into_iter()
                 .flatten()
                 .find(|slot| slot.key == key),
@@ -128,7 +128,10 @@ impl Project {
         let Mode::Serving { current, successor } = &mut self.mode else {
             return;
         };
-        for slot in [Some(current), successor.as_mut()].into_iter().flatten() {
+        for slot in [Some(current), successor.as_deref_mut()]
+            .into_iter()
+            .flatten()
+        {
             let old = slot.tenant();
             let new = if old.same_registration(tenant) {
                 slot.in_effect = tenant.version;
@@ -146,7 +149,7 @@ impl Project {
             Mode::Serving { current, successor } => {
                 self.leave(current);
                 if let Some(successor) = successor {
-                    self.leave(successor);
+                    self.leave(*successor);
                 }
             }
             Mode::Parked { .. } | Mode::Disabled | Mode::Removed => {}
@@ -170,7 +173,7 @@ impl Project {
         if let Mode::Serving { current, successor } = &mut self.mode
             && let Some(next) = successor.take()
         {
-            let old = std::mem::replace(current, next);
+            let old = std::mem::replace(current, *next);
             self.leave(old);
         }
     }
@@ -178,7 +181,7 @@ impl Project {
     /// A worker, whatever it does.
     pub(crate) fn any_slot_mut(&mut self, key: WorkerKey) -> Option<&mut Slot> {
         let serving = match &mut self.mode {
-            Mode::Serving { current, successor } => [Some(current), successor.as_mut()],
+            Mode::Serving { current, successor } => [Some(current), successor.as_deref_mut()],
             Mode::Parked { .. } | Mode::Disabled | Mode::Removed => [None, None],
         };
         let mut slots = serving.into_iter().flatten().chain(&mut self.leaving);
@@ -220,7 +223,7 @@ impl Project {
     /// Every worker that may run.
     pub(crate) fn slots(&self) -> impl Iterator<Item = &Slot> {
         let serving = match &self.mode {
-            Mode::Serving { current, successor } => [Some(current), successor.as_ref()],
+            Mode::Serving { current, successor } => [Some(current), successor.as_deref()],
             Mode::Parked { .. } | Mode::Disabled | Mode::Removed => [None, None],
         };
         serving.into_iter().flatten().chain(&self.leaving)
@@ -246,7 +249,7 @@ impl Project {
                     } else {
                         Registration::Missing
                     },
-                    successor: successor.as_ref().map(Slot::tenant),
+                    successor: successor.as_deref().map(Slot::tenant),
                 },
                 Mode::Parked { .. } => Activity::Parked,
                 Mode::Disabled => Activity::Disabled,

@@ -233,9 +233,9 @@ impl<L: Launcher> House<L> {
                 let next = self.hire(id, tenant, urgency);
                 self.with(id, |project| {
                     if let Mode::Serving { successor, .. } = &mut project.mode
-                        && let Some(old) = successor.replace(next)
+                        && let Some(old) = successor.replace(Box::new(next))
                     {
-                        project.leave(old);
+                        project.leave(*old);
                     }
                 });
             }
@@ -243,7 +243,7 @@ impl<L: Launcher> House<L> {
                 if let Mode::Serving { successor, .. } = &mut project.mode
                     && let Some(next) = successor.take()
                 {
-                    project.leave(next);
+                    project.leave(*next);
                 }
                 project.apply(&tenant);
             }

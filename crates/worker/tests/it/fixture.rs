@@ -41,6 +41,11 @@ pub(crate) fn tenant(change: impl FnOnce(&mut TenantFields)) -> Arc<Tenant> {
     Arc::new(Tenant::try_from(fields).unwrap())
 }
 
+/// What the workers of a process share.
+pub(crate) fn process(options: Options) -> WorkerContext {
+    WorkerContext::new(options, Connector::new().unwrap())
+}
+
 /// Quick to reconnect, slow to lose patience.
 pub(crate) fn options() -> Options {
     Options {
@@ -98,6 +103,7 @@ pub(crate) struct Bench {
     pub(crate) desk: CallDesk,
     pub(crate) state: watch::Receiver<WorkerState>,
     pub(crate) orders: WorkerOrders,
+    pub(crate) pulse: Pulse,
     runner: Arc<Runner>,
     started: mpsc::UnboundedReceiver<(Arc<Tenant>, Assignment)>,
     ended: mpsc::UnboundedReceiver<CallRecord>,
@@ -106,7 +112,11 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn start(options: Options, tenant: Arc<Tenant>) -> Self {
-        let context = WorkerContext::new(options, Connector::new().unwrap());
+        Self::start_in(&process(options), tenant, Urgency::InTurn)
+    }
+
+    /// One of several workers of a process.
+    pub(crate) fn start_in(context: &WorkerContext, tenant: Arc<Tenant>, urgency: Urgency) -> Self {
         let (started, calls) = mpsc::unbounded_channel();
         let (ended, records) = mpsc::unbounded_channel();
         let runner = Arc::new(Runner {
@@ -118,13 +128,14 @@ impl Bench {
         let (tenant, versions) = watch::channel(tenant);
         let (cell, state) = StateCell::new();
         let orders = WorkerOrders::default();
+        let pulse = Pulse::new(Instant::now());
         let worker = Worker::new(
-            context,
+            context.clone(),
             versions,
             desk.clone(),
             cell,
-            Pulse::new(Instant::now()),
-            Urgency::InTurn,
+            pulse.clone(),
+            urgency,
         );
         let task = TaskTracker::new().spawn(worker.run(orders.clone()));
         Self {
@@ -132,6 +143,7 @@ impl Bench {
             desk,
             state,
             orders,
+            pulse,
             runner,
             started: calls,
             ended: records,

@@ -2,6 +2,7 @@
 
 mod fixture;
 mod livekit;
+mod process;
 mod server;
 
 use fixture::{Bench, options, tenant, within};
@@ -252,6 +253,37 @@ async fn a_server_that_is_down_or_wrong_is_retried_until_it_is_there() {
         .await;
     server.set(Door::Open);
     within("it registers", server.connection()).await;
+}
+
+#[tokio::test]
+async fn a_registration_that_held_makes_the_next_wait_short_again() {
+    for (healthy_after_ms, attempts) in [(0, [1, 1, 1]), (3_600_000, [1, 2, 3])] {
+        let mut server = Server::start(Door::Open).await;
+        let mut bench = Bench::start(
+            trunkline_worker::Options {
+                // Only a change of the row ends such a wait.
+                retry_first_ms: 3_600_000,
+                retry_cap_ms: 3_600_000,
+                healthy_after_ms,
+                ..options()
+            },
+            tenant(|t| t.livekit_url = format!("ws://127.0.0.1:{}", server.port)),
+        );
+        for (round, wanted) in (1..).zip(attempts) {
+            let connection = within("it connects", server.connection()).await;
+            bench
+                .reaches("it is registered", WorkerState::is_registered)
+                .await;
+            drop(connection);
+            bench
+                .reaches(
+                    "the failures are counted",
+                    |s| matches!(s, WorkerState::BackingOff { attempt, .. } if *attempt == wanted),
+                )
+                .await;
+            bench.limit(round);
+        }
+    }
 }
 
 #[tokio::test]
