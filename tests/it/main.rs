@@ -11,4 +11,5 @@ mod hangup;
 mod lookup;
 mod reload;
 mod secrets;
+mod storm;
 mod trouble;

@@ -1,6 +1,7 @@
 //! The product itself, as a process: the binary that ops run, with its
 //! configuration in the environment, its log in a file, and signals.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -42,6 +43,9 @@ pub struct ProjectStatus {
     /// Calls under way.
     #[serde(default)]
     pub active_calls: u64,
+    /// Offers that were refused, by the reason.
+    #[serde(default)]
+    pub refused_offers: BTreeMap<String, u64>,
     /// The version of the row that it runs.
     #[serde(default)]
     pub version: i64,
