@@ -19,6 +19,14 @@ use crate::protocol::{
     Answer, AssignedJob, Offer, Registration, ServerEvent, Unfit, WorkerMessage,
 };
 
+/// A report that says nothing new is left out three times of four: of thousands of
+/// projects that wait for calls, reports are most of the cost. Servers keep what they
+/// were told last for as long as the socket is open.
+const MAX_UNCHANGED: u32 = 4;
+
+/// Loads are the same to a server that draws with the weight `1 − load`.
+const SAME_LOAD: f32 = 0.02;
+
 /// The times of a session.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timing {
@@ -137,6 +145,13 @@ pub(crate) struct Status {
     pub(crate) seq: u64,
 }
 
+impl Status {
+    /// Whether a server would choose in the same way by either.
+    fn says_as_much_as(&self, other: &Self) -> bool {
+        self.jobs == other.jobs && (self.load - other.load).abs() < SAME_LOAD
+    }
+}
+
 /// What comes in.
 #[derive(Debug)]
 pub(crate) enum Input {
@@ -245,6 +260,8 @@ pub(crate) struct Session<A: Admission> {
     reserved: HashMap<String, Reservation<A::Permit>>,
     jobs: HashSet<String>,
     reported: Option<Status>,
+    /// How often it was not reported since, for it was the same.
+    unchanged: u32,
     next_status: Instant,
     next_ping: Instant,
     heard: Instant,
@@ -270,6 +287,7 @@ impl<A: Admission> Session<A> {
             reserved: HashMap::new(),
             jobs: HashSet::new(),
             reported: None,
+            unchanged: 0,
             next_status: now,
             next_ping: now + timing.ping_interval,
             heard: now,
@@ -452,6 +470,7 @@ impl<A: Admission> Session<A> {
         if known && now < self.next_status {
             return;
         }
+        self.next_status = now + self.timing.status_interval;
         let status = Status {
             takes_jobs,
             load: vacancy.load,
@@ -459,8 +478,18 @@ impl<A: Admission> Session<A> {
             draining,
             seq: self.reported.map_or(1, |s| s.seq + 1),
         };
+        if known
+            && self
+                .reported
+                .is_some_and(|old| old.says_as_much_as(&status))
+        {
+            self.unchanged += 1;
+            if self.unchanged < MAX_UNCHANGED {
+                return;
+            }
+        }
+        self.unchanged = 0;
         self.reported = Some(status);
-        self.next_status = now + self.timing.status_interval;
         self.send(WorkerMessage::Status(status));
     }
 

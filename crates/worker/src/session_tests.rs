@@ -295,6 +295,11 @@ fn status_is_repeated_and_a_raised_limit_is_told_at_once() {
     let before = bench.statuses();
     bench.input(Input::VacancyChanged);
     assert_eq!(bench.statuses(), before, "nothing changed");
+    for _ in 1..MAX_UNCHANGED {
+        bench.pass(TIMING.status_interval);
+        bench.input(Input::Heard);
+        assert_eq!(bench.statuses(), before, "the server would learn nothing");
+    }
     bench.pass(TIMING.status_interval);
     assert_eq!(bench.statuses(), before + 1);
 }
