@@ -1,14 +1,16 @@
 //! All tenants, again whenever one has changed.
 //!
 //! The feed listens first and reads then, so a change is either in what is read
-//! or announced after it. A notice says only that something changed: what is
-//! handed on is always the whole picture. A notice that is lost, with its
-//! connection or otherwise, is made up for by the next reconcile.
+//! or announced after it. A notice names the row that changed, which alone is read;
+//! what is handed on is always the whole picture. A notice that is lost, with its
+//! connection or otherwise, is made up for by the next reconcile, which compares the
+//! versions of all rows.
 //!
 //! Reading goes over the connection that listens. So a connection that is dead
 //! without a sign (a firewall forgot it) is found out by the next reconcile, and
 //! not only when somebody misses a change.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -20,12 +22,14 @@ use sqlx::Acquire as _;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgNotification, PgPoolOptions};
 use tokio::sync::watch;
 use tokio::time::Instant;
+use trunkline_domain::TenantId;
 
 use crate::backoff;
 use crate::error::{DatabaseError, StoreError};
 use crate::keyring::Keyring;
 use crate::lease::{CONNECT_LIMIT, probe, within};
-use crate::tenants::{TenantRow, read_all};
+use crate::picture::Picture;
+use crate::tenants::{TenantRow, read_marks, read_rows};
 
 /// What `tenants_notify` in `migrations/` sends on.
 const CHANNEL: &str = "trunkline_tenants";
@@ -33,6 +37,12 @@ const CHANNEL: &str = "trunkline_tenants";
 /// Further notices of the same moment are taken together. A person does not feel
 /// it, and an import of a thousand rows, one by one, is read a few times only.
 const DEBOUNCE: Duration = Duration::from_millis(5);
+
+/// Rows read at a time.
+const CHUNK: usize = 500;
+
+/// Notices of more rows than this, at one moment, are answered with a reconcile.
+const MAX_NAMED: usize = 200;
 
 /// How far a reconcile may be early or late, as a part of its interval.
 const JITTER: f64 = 0.2;
@@ -89,6 +99,7 @@ impl TenantFeed {
             listening: None,
             outage: None,
             status: sender,
+            picture: Picture::default(),
         };
         Self {
             work: reader.next().boxed(),
@@ -131,6 +142,28 @@ struct Reader {
     /// `None`: the last attempt succeeded, or there was none yet.
     outage: Option<Outage>,
     status: watch::Sender<FeedStatus>,
+    picture: Picture,
+}
+
+/// Why and what is read.
+#[derive(Debug, PartialEq, Eq)]
+enum Reason {
+    /// The connection is new.
+    Connect,
+    /// It is time.
+    Reconcile,
+    /// These rows have changed; empty: who knows which.
+    Notice(BTreeSet<TenantId>),
+}
+
+impl Reason {
+    fn as_str(&self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Reconcile => "reconcile",
+            Self::Notice(_) => "notice",
+        }
+    }
 }
 
 struct Listening {
@@ -168,16 +201,19 @@ impl Reader {
             Some(listening) => listening.reason_to_read().await?,
             None => {
                 self.listening = Some(Listening::connect(&self.options).await?);
-                "connect"
+                Reason::Connect
             }
         };
         let Some(listening) = &mut self.listening else {
             unreachable!("it was there, or was connected just now");
         };
-        let tenants = within(self.query_timeout, listening.read(&self.keyring)).await?;
-        listening.due = Instant::now() + jittered(self.interval, &mut rand::rng());
-        metrics::counter!("trunkline_feed_reads_total", "reason" => reason).increment(1);
-        Ok(tenants)
+        let read = listening.read(&reason, &mut self.picture, &self.keyring);
+        within(self.query_timeout, read).await?;
+        if !matches!(reason, Reason::Notice(_)) {
+            listening.due = Instant::now() + jittered(self.interval, &mut rand::rng());
+        }
+        metrics::counter!("trunkline_feed_reads_total", "reason" => reason.as_str()).increment(1);
+        Ok(self.picture.tenants())
     }
 
     fn succeeded(&mut self, now: DateTime<Utc>) {
@@ -245,29 +281,56 @@ impl Listening {
     }
 
     /// Waits for a notice, or until the reconcile is due.
-    async fn reason_to_read(&mut self) -> Result<&'static str, StoreError> {
-        match tokio::time::timeout_at(self.due, self.listener.try_recv()).await {
-            Err(_) => return Ok("reconcile"),
-            Ok(notice) => self.expect_connection(notice?)?,
-        }
+    async fn reason_to_read(&mut self) -> Result<Reason, StoreError> {
+        let mut named = BTreeSet::new();
+        let mut is_named = match tokio::time::timeout_at(self.due, self.listener.try_recv()).await {
+            Err(_) => return Ok(Reason::Reconcile),
+            Ok(notice) => name(&mut named, notice?)?,
+        };
         let debounced = Instant::now() + DEBOUNCE;
         while let Ok(notice) = tokio::time::timeout_at(debounced, self.listener.try_recv()).await {
-            self.expect_connection(notice?)?;
+            is_named &= name(&mut named, notice?)?;
         }
-        Ok("notice")
+        if !is_named || named.len() > MAX_NAMED {
+            named.clear();
+        }
+        Ok(Reason::Notice(named))
     }
 
-    /// The listener says with `None` that its connection is gone.
-    fn expect_connection(&self, notice: Option<PgNotification>) -> Result<(), StoreError> {
-        notice.map(drop).ok_or_else(|| StoreError::Unreachable {
-            source: DatabaseError::of_text("the connection was lost"),
-        })
-    }
-
-    async fn read(&mut self, keyring: &Keyring) -> Result<Vec<TenantRow>, StoreError> {
+    async fn read(
+        &mut self,
+        reason: &Reason,
+        picture: &mut Picture,
+        keyring: &Keyring,
+    ) -> Result<(), StoreError> {
         let connection = self.listener.acquire().await?;
-        read_all(connection, keyring).await
+        let due: Vec<TenantId> = match reason {
+            Reason::Notice(named) if !named.is_empty() => named.iter().copied().collect(),
+            Reason::Connect | Reason::Reconcile | Reason::Notice(_) => {
+                picture.compare(&read_marks(connection).await?)
+            }
+        };
+        for ids in due.chunks(CHUNK) {
+            picture.put(ids, read_rows(connection, keyring, ids).await?);
+        }
+        Ok(())
     }
+}
+
+/// Adds the row that a notice names. Answers whether it names one: that of a
+/// `TRUNCATE` does not.
+///
+/// The listener says with `None` that its connection is gone.
+fn name(
+    named: &mut BTreeSet<TenantId>,
+    notice: Option<PgNotification>,
+) -> Result<bool, StoreError> {
+    let notice = notice.ok_or_else(|| StoreError::Unreachable {
+        source: DatabaseError::of_text("the connection was lost"),
+    })?;
+    let id = notice.payload().parse().ok().map(TenantId);
+    named.extend(id);
+    Ok(id.is_some())
 }
 
 /// The interval, a fifth shorter to a fifth longer.

@@ -18,6 +18,7 @@ mod feed;
 mod keyring;
 mod lease;
 mod options;
+mod picture;
 mod schema;
 mod seal;
 mod secret;

@@ -10,4 +10,4 @@ pub use change::{AddError, ChangeError, Enablement, NewTenant};
 pub use rotate::{KeyUsage, Rotation};
 pub use row::{RowProblem, TenantRow, Unopened};
 
-pub(crate) use read::read_all;
+pub(crate) use read::{read_marks, read_rows};

@@ -1,12 +1,14 @@
 //! Reading rows, with the sealing of what is still in clear on the way.
 
 use sqlx::PgConnection;
-use trunkline_domain::MAX_CONFIG_BYTES;
+use trunkline_domain::{MAX_CONFIG_BYTES, TenantId, TenantVersion};
+use uuid::Uuid;
 
 use super::row::{StoredRow, TenantRow};
 use super::sealing;
 use crate::error::StoreError;
 use crate::keyring::Keyring;
+use crate::picture::RowMark;
 use crate::store::Store;
 
 impl Store {
@@ -17,8 +19,11 @@ impl Store {
     /// error of the others: it comes with its problem.
     pub async fn tenants(&self) -> Result<Vec<TenantRow>, StoreError> {
         let keyring = &self.keyring;
-        self.with(async |connection: &mut PgConnection| read_all(connection, keyring).await)
-            .await
+        self.with(async |connection: &mut PgConnection| {
+            let rows = select(connection, None, None).await?;
+            Ok(finish(connection, keyring, rows).await)
+        })
+        .await
     }
 
     /// One tenant by its slug. Its secrets are sealed if they are in clear.
@@ -28,19 +33,46 @@ impl Store {
     pub async fn tenant(&self, slug: &str) -> Result<Option<TenantRow>, StoreError> {
         let keyring = &self.keyring;
         self.with(async |connection: &mut PgConnection| {
-            let rows = select(connection, Some(slug)).await?;
+            let rows = select(connection, Some(slug), None).await?;
             Ok(finish(connection, keyring, rows).await.pop())
         })
         .await
     }
 }
 
-/// The whole picture.
-pub(crate) async fn read_all(
+/// Every row's mark: what a reconcile compares.
+pub(crate) async fn read_marks(connection: &mut PgConnection) -> Result<Vec<RowMark>, StoreError> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT
+            id,
+            version,
+            (
+                livekit_api_secret IS NOT NULL
+                OR call_config_bearer IS NOT NULL
+                OR provider_api_key IS NOT NULL
+            ) AS "is_clear!"
+        FROM tenants
+        "#
+    )
+    .fetch_all(connection)
+    .await?;
+    let marks = rows.into_iter().map(|row| RowMark {
+        id: TenantId(row.id),
+        version: TenantVersion(row.version),
+        is_clear: row.is_clear,
+    });
+    Ok(marks.collect())
+}
+
+/// Those of these rows that there are. Secrets that are still in clear are sealed.
+pub(crate) async fn read_rows(
     connection: &mut PgConnection,
     keyring: &Keyring,
+    ids: &[TenantId],
 ) -> Result<Vec<TenantRow>, StoreError> {
-    let rows = select(connection, None).await?;
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let rows = select(connection, None, Some(&ids)).await?;
     Ok(finish(connection, keyring, rows).await)
 }
 
@@ -63,6 +95,7 @@ const CONFIG_CHARS: i32 = MAX_CONFIG_BYTES as i32 + 1;
 async fn select(
     connection: &mut PgConnection,
     slug: Option<&str>,
+    ids: Option<&[Uuid]>,
 ) -> Result<Vec<StoredRow>, StoreError> {
     Ok(sqlx::query_as!(
         StoredRow,
@@ -91,11 +124,12 @@ async fn select(
             version,
             updated_at
         FROM tenants
-        WHERE $1::text IS NULL OR slug = $1
+        WHERE ($1::text IS NULL OR slug = $1) AND ($3::uuid[] IS NULL OR id = ANY($3))
         ORDER BY slug
         "#,
         slug,
         CONFIG_CHARS,
+        ids,
     )
     .fetch_all(connection)
     .await?)
