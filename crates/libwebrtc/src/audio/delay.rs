@@ -12,9 +12,10 @@ use super::format::{PACKET_MS, TICKS_PER_MS};
 /// comes; longer keeps a call late long after the network has calmed.
 const WINDOW: usize = 128;
 
-/// How much delay one percent of packets in time is worth. Concealment of single packets is
-/// hardly heard, delay is for ever; what NetEq takes for the worth of late packets as well.
-const MS_PER_PERCENT: i64 = 20;
+/// How much delay one percent of packets in time is worth. NetEq has 20 for it; but a packet that is
+/// made up in the middle of a word is heard more than some tens of milliseconds: with 20, speech
+/// over a jitter of 20 ms scored 4.1 (PESQ) where nothing late is 4.5.
+const MS_PER_PERCENT: i64 = 60;
 
 /// Packets of the window that may be given up: 6 %. More are never worth it.
 const MAX_OUTLIERS: usize = 8;

@@ -161,7 +161,8 @@ pub(crate) async fn run(arguments: TenantsArguments) -> anyhow::Result<()> {
 
 async fn measure(arguments: &TenantsArguments, count: usize) -> anyhow::Result<Row> {
     let idle = Duration::from_secs(arguments.idle_seconds);
-    let max_calls = arguments.calls.max(1).to_string();
+    // Twice as many: what a tenant may take of a process that is nearly full is bounded.
+    let max_calls = (2 * arguments.calls + 10).to_string();
     let environment = [("TRUNKLINE_WORKER__MAX_CALLS", max_calls.as_str())];
     let mut bed = Bed::prepare(&[LIVE], ModelOptions::default(), &environment).await?;
     bed.onboard(bed.project(LIVE)).await?;
