@@ -30,5 +30,5 @@ pub use shorten::shorten;
 pub use sip::{CallDirection, CallStatus, MAX_ATTRIBUTES, SipParticipant};
 pub use tenant::{
     DEFAULT_AGENT_NAME, InvalidKey, InvalidTenant, Limits, LiveKitProject, LookupSettings,
-    ProviderKind, ProviderSettings, Tenant, TenantFields, check_key,
+    MAX_AGENT_NAMES, ProviderKind, ProviderSettings, Tenant, TenantFields, check_key,
 };

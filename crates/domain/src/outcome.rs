@@ -40,6 +40,8 @@ pub enum CallOutcome {
     CallerGaveUp,
     /// Our side ended the call on purpose.
     AgentHungUp,
+    /// The call had lasted as long as the tenant lets one last.
+    DurationLimit,
     /// The room was closed under the call, by the project's owner or its server.
     RoomClosed,
     /// No participant of kind SIP came into the room.
@@ -62,6 +64,7 @@ impl CallOutcome {
             Self::CallerHungUp => "caller_hung_up",
             Self::CallerGaveUp => "caller_gave_up",
             Self::AgentHungUp => "agent_hung_up",
+            Self::DurationLimit => "duration_limit",
             Self::RoomClosed => "room_closed",
             Self::NoCaller => "no_caller",
             Self::ModelFailed => "model_failed",
@@ -78,6 +81,7 @@ impl CallOutcome {
             Self::CallerHungUp
             | Self::CallerGaveUp
             | Self::AgentHungUp
+            | Self::DurationLimit
             | Self::RoomClosed
             | Self::Cut => true,
             Self::NoCaller | Self::ModelFailed | Self::JoinFailed | Self::Crashed => false,

@@ -14,8 +14,16 @@ use crate::{
 /// The agent name of a tenant that names none.
 pub const DEFAULT_AGENT_NAME: &str = "pstn-voice-agent";
 
+/// How many agent names a tenant may have. Each is a registration, with a socket
+/// of its own.
+pub const MAX_AGENT_NAMES: usize = 16;
+
 /// The longest secret or key that is taken, in bytes.
 const MAX_SECRET_BYTES: usize = 4096;
+/// The longest URL that is taken, in characters: what servers take as a rule.
+const MAX_URL_CHARS: usize = 2048;
+/// The longest call that a tenant can set as its limit, in minutes: a day.
+const MAX_CALL_MINUTES: i32 = 24 * 60;
 
 /// A LiveKit project: where it is and how to prove that we may use it.
 #[derive(Debug, Clone)]
@@ -35,6 +43,8 @@ pub struct LookupSettings {
     pub url: Url,
     /// Sent as `Authorization: Bearer …`.
     pub bearer: Option<SecretString>,
+    /// Signs each request, with HMAC-SHA256.
+    pub signing_secret: Option<SecretString>,
     /// From the request's start to the last byte of the answer.
     pub deadline: Duration,
 }
@@ -73,6 +83,8 @@ pub struct Limits {
     pub max_calls: Option<NonZeroU32>,
     /// New calls per second on one replica. `None`: as many as come.
     pub calls_per_second: Option<CallsPerSecond>,
+    /// How long a call may be, from its answer. `None`: as long as it takes.
+    pub max_call_duration: Option<Duration>,
 }
 
 /// A tenant that can be run.
@@ -88,8 +100,9 @@ pub struct Tenant {
     pub enabled: bool,
     /// The LiveKit project.
     pub project: LiveKitProject,
-    /// The name that dispatch rules ask for.
-    pub agent_name: AgentName,
+    /// The names that dispatch rules ask for, at least one and none twice. Each is
+    /// registered by itself; they share everything else.
+    pub agent_names: Vec<AgentName>,
     /// The rest of the routing key.
     pub deployment: Option<Deployment>,
     /// `None`: every call runs with `default_config`.
@@ -105,13 +118,13 @@ pub struct Tenant {
 }
 
 impl Tenant {
-    /// Whether a worker registered for `self` serves `other` as well. When not,
-    /// a new registration is needed; every other change applies in place.
+    /// Whether workers that run for `self` serve `other` as well. When not, new ones
+    /// are needed; every other change applies in place. So do other agent names: a
+    /// name comes or goes without the others.
     pub fn same_registration(&self, other: &Self) -> bool {
         self.project.url == other.project.url
             && self.project.api_key == other.project.api_key
             && same_secret(&self.project.api_secret, &other.project.api_secret)
-            && self.agent_name == other.agent_name
             && self.deployment == other.deployment
     }
 }
@@ -133,14 +146,16 @@ pub struct TenantFields {
     pub livekit_api_key: String,
     /// The API secret.
     pub livekit_api_secret: SecretString,
-    /// The name that dispatch rules ask for.
-    pub agent_name: String,
+    /// The names that dispatch rules ask for.
+    pub agent_names: Vec<String>,
     /// The rest of the routing key.
     pub deployment: Option<String>,
     /// Where the configuration is asked for.
     pub call_config_url: Option<String>,
     /// Its bearer token.
     pub call_config_bearer: Option<SecretString>,
+    /// What its requests are signed with.
+    pub call_config_signing_secret: Option<SecretString>,
     /// Its deadline, in milliseconds.
     pub call_config_deadline_ms: i32,
     /// How long the phone may ring, in milliseconds.
@@ -157,6 +172,8 @@ pub struct TenantFields {
     pub max_calls: Option<i32>,
     /// New calls per second.
     pub calls_per_second: Option<f64>,
+    /// How long a call may be, in minutes.
+    pub max_call_minutes: Option<i32>,
 }
 
 impl TenantFields {
@@ -177,10 +194,11 @@ impl TenantFields {
             livekit_url: livekit_url.to_owned(),
             livekit_api_key: livekit_api_key.to_owned(),
             livekit_api_secret,
-            agent_name: DEFAULT_AGENT_NAME.to_owned(),
+            agent_names: vec![DEFAULT_AGENT_NAME.to_owned()],
             deployment: None,
             call_config_url: None,
             call_config_bearer: None,
+            call_config_signing_secret: None,
             call_config_deadline_ms: 4_000,
             answer_deadline_ms: 6_000,
             default_config: "{}".to_owned(),
@@ -189,6 +207,7 @@ impl TenantFields {
             provider_api_key: None,
             max_calls: None,
             calls_per_second: None,
+            max_call_minutes: None,
         }
     }
 }
@@ -235,7 +254,7 @@ impl TryFrom<TenantFields> for Tenant {
             "livekit_api_secret",
             fields.livekit_api_secret.expose_secret(),
         );
-        let agent_name = check.name::<AgentName>(&fields.agent_name);
+        let agent_names = check.agent_names(&fields.agent_names);
         let deployment = fields
             .deployment
             .as_deref()
@@ -247,6 +266,9 @@ impl TryFrom<TenantFields> for Tenant {
             .map(|u| check.url("call_config_url", u, &["https", "http"]));
         if let Some(bearer) = &fields.call_config_bearer {
             check.key("call_config_bearer", bearer.expose_secret());
+        }
+        if let Some(secret) = &fields.call_config_signing_secret {
+            check.key("call_config_signing_secret", secret.expose_secret());
         }
         let deadline = check.millis(
             "call_config_deadline_ms",
@@ -271,6 +293,9 @@ impl TryFrom<TenantFields> for Tenant {
         let calls_per_second = fields
             .calls_per_second
             .map(|rate| check.rate("calls_per_second", rate));
+        let max_call_duration = fields
+            .max_call_minutes
+            .map(|n| check.minutes("max_call_minutes", n, 1..=MAX_CALL_MINUTES));
 
         check.finish(|| {
             Some(Self {
@@ -283,11 +308,12 @@ impl TryFrom<TenantFields> for Tenant {
                     api_key: fields.livekit_api_key,
                     api_secret: fields.livekit_api_secret,
                 },
-                agent_name: agent_name?,
+                agent_names: agent_names?,
                 deployment: flat(deployment)?,
                 lookup: flat(lookup_url)?.map(|url| LookupSettings {
                     url,
                     bearer: fields.call_config_bearer,
+                    signing_secret: fields.call_config_signing_secret,
                     deadline,
                 }),
                 answer_deadline,
@@ -300,6 +326,7 @@ impl TryFrom<TenantFields> for Tenant {
                 limits: Limits {
                     max_calls: flat(max_calls)?,
                     calls_per_second: flat(calls_per_second)?,
+                    max_call_duration,
                 },
             })
         })
@@ -327,8 +354,35 @@ impl Check {
             .ok()
     }
 
+    fn agent_names(&mut self, texts: &[String]) -> Option<Vec<AgentName>> {
+        if texts.is_empty() || texts.len() > MAX_AGENT_NAMES {
+            self.problems.push(format!(
+                "agent_names must be 1 to {MAX_AGENT_NAMES} names, not {}",
+                texts.len()
+            ));
+            return None;
+        }
+        let mut names: Vec<AgentName> = Vec::with_capacity(texts.len());
+        for text in texts {
+            let name = self.name::<AgentName>(text)?;
+            if names.contains(&name) {
+                self.problems
+                    .push(format!("agent_names must not hold {name} twice"));
+                return None;
+            }
+            names.push(name);
+        }
+        Some(names)
+    }
+
     /// The text is not repeated: a URL can hold a password.
     fn url(&mut self, field: &str, text: &str, schemes: &[&str]) -> Option<Url> {
+        if text.chars().count() > MAX_URL_CHARS {
+            self.problems.push(format!(
+                "{field} must be of {MAX_URL_CHARS} characters at most"
+            ));
+            return None;
+        }
         let parsed = Url::parse(text.trim())
             .ok()
             .filter(|url| schemes.contains(&url.scheme()) && url.has_host());
@@ -369,6 +423,22 @@ impl Check {
             ));
         }
         Duration::from_millis(u64::try_from(value).unwrap_or(0))
+    }
+
+    fn minutes(
+        &mut self,
+        field: &str,
+        value: i32,
+        range: std::ops::RangeInclusive<i32>,
+    ) -> Duration {
+        if !range.contains(&value) {
+            self.problems.push(format!(
+                "{field} must be from {} to {}, not {value}",
+                range.start(),
+                range.end()
+            ));
+        }
+        Duration::from_secs(60 * u64::try_from(value).unwrap_or(0))
     }
 
     fn config(&mut self, json: &str) -> Option<CallConfig> {
@@ -467,6 +537,38 @@ mod tests {
     }
 
     #[test]
+    fn limits_and_agent_names_are_bounded() {
+        let problem = |change: fn(&mut TenantFields)| {
+            let mut wrong = fields();
+            change(&mut wrong);
+            Tenant::try_from(wrong).unwrap_err().to_string()
+        };
+        assert_eq!(
+            problem(|f| f.max_call_minutes = Some(0)),
+            "max_call_minutes must be from 1 to 1440, not 0"
+        );
+        assert_eq!(
+            problem(|f| f.agent_names = vec![]),
+            "agent_names must be 1 to 16 names, not 0"
+        );
+        assert_eq!(
+            problem(|f| f.agent_names = vec!["a".into(), "b".into(), "a".into()]),
+            "agent_names must not hold a twice"
+        );
+        assert!(problem(|f| f.agent_names = vec!["two words".into()]).starts_with("agent_name "));
+        assert!(
+            problem(|f| f.livekit_url = format!("wss://{}", "a".repeat(2_100))).contains("2048")
+        );
+        let mut good = fields();
+        good.max_call_minutes = Some(90);
+        let tenant = Tenant::try_from(good).unwrap();
+        assert_eq!(
+            tenant.limits.max_call_duration,
+            Some(Duration::from_secs(5_400))
+        );
+    }
+
+    #[test]
     fn a_password_in_a_url_is_refused_and_not_repeated() {
         let mut wrong = fields();
         wrong.call_config_url = Some("https://user:hunter2@acme.example/".into());
@@ -488,11 +590,12 @@ mod tests {
         other.default_config = r#"{"startMessage": "New."}"#.into();
         other.max_calls = Some(3);
         other.calls_per_second = Some(0.5);
+        other.max_call_minutes = Some(30);
+        other.agent_names = vec!["b".into(), "c".into()];
         assert!(tenant.same_registration(&Tenant::try_from(other).unwrap()));
         for change in [
             |f: &mut TenantFields| f.livekit_api_secret = "another".into(),
             |f: &mut TenantFields| f.livekit_url = "wss://b.example".into(),
-            |f: &mut TenantFields| f.agent_name = "b".into(),
             |f: &mut TenantFields| f.deployment = Some("blue".into()),
         ] {
             let mut other = fields();

@@ -7,6 +7,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::violation::Violation;
+
 /// What went wrong, as Postgres or the network said it. Never holds values of a row.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DatabaseError {
@@ -81,6 +83,9 @@ pub enum StoreError {
         #[source]
         source: DatabaseError,
     },
+    /// A value is not what its column holds. Another one is wanted.
+    #[error("{0}")]
+    Violated(Violation),
     /// It refused the query, for instance for a missing right.
     #[error("the database refused")]
     Refused {
@@ -95,7 +100,7 @@ impl StoreError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::TimedOut { .. } => true,
-            Self::NotMigrated { .. } | Self::Refused { .. } => false,
+            Self::NotMigrated { .. } | Self::Violated(_) | Self::Refused { .. } => false,
         }
     }
 
@@ -114,6 +119,13 @@ impl From<sqlx::Error> for StoreError {
             .as_database_error()
             .and_then(|refusal| refusal.code())
             .map(|code| code.into_owned());
+        let violation = error
+            .as_database_error()
+            .and_then(|refusal| refusal.constraint())
+            .and_then(Violation::of);
+        if let Some(violation) = violation {
+            return Self::Violated(violation);
+        }
         let is_refusal = matches!(
             error,
             sqlx::Error::Database(_)

@@ -25,6 +25,7 @@ mod secret;
 mod states;
 mod store;
 mod tenants;
+mod violation;
 
 pub use calls::RecordedCall;
 pub use error::{DatabaseError, StoreError};
@@ -36,6 +37,8 @@ pub use seal::OpenError;
 pub use states::{Reporter, StateReport, TenantState};
 pub use store::Store;
 pub use tenants::{
-    AddError, ChangeError, Enablement, KeyUsage, NewTenant, Rotation, RowProblem, TenantRow,
-    Unopened,
+    Actor, AddError, ChangeError, Enablement, Expected, HistoryEntry, KeyUsage, NewTenant,
+    Rotation, RowProblem, TenantChange, TenantFilter, TenantPage, TenantRecord, TenantRow,
+    TenantSettings, Unopened,
 };
+pub use violation::Violation;

@@ -26,6 +26,7 @@ const FORMAT: u8 = 1;
 pub(crate) enum Column {
     LiveKitApiSecret,
     CallConfigBearer,
+    CallConfigSigningSecret,
     ProviderApiKey,
 }
 
@@ -34,6 +35,7 @@ impl Column {
         match self {
             Self::LiveKitApiSecret => "livekit_api_secret",
             Self::CallConfigBearer => "call_config_bearer",
+            Self::CallConfigSigningSecret => "call_config_signing_secret",
             Self::ProviderApiKey => "provider_api_key",
         }
     }

@@ -187,7 +187,7 @@ impl Store {
             let rows = sqlx::query!(
                 r#"
                 SELECT s.tenant_id, s.replica, s.state, s.reason, s.version, s.since, s.reported_at
-                FROM tenant_states s JOIN tenants t ON t.id = s.tenant_id
+                FROM tenant_states s JOIN tenants t ON t.id = s.tenant_id AND t.removed_at IS NULL
                 ORDER BY t.slug, s.replica
                 "#,
             )

@@ -1,44 +1,12 @@
-//! Tenants are added, switched and removed.
+//! Tenants are switched and removed; what every change has in common.
 
-use secrecy::SecretString;
-use serde_json::{Map, Value};
-use sqlx::PgConnection;
-use trunkline_domain::{
-    DEFAULT_AGENT_NAME, InvalidTenant, ProviderKind, Tenant, TenantFields, TenantId, TenantVersion,
-};
-use uuid::Uuid;
+use sqlx::{Connection as _, PgConnection};
+use trunkline_domain::{InvalidTenant, TenantId, TenantVersion};
 
+use super::actor::Actor;
 use crate::error::StoreError;
-use crate::seal::Column;
 use crate::store::Store;
-
-/// As the database's own default.
-const DEFAULT_CALL_CONFIG_DEADLINE_MS: i32 = 4_000;
-/// As the database's own default.
-const DEFAULT_ANSWER_DEADLINE_MS: i32 = 6_000;
-
-/// A tenant to be added. [`NewTenant::new`] gives everything that has a default
-/// the same value as a plain `INSERT` does.
-#[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "the fields are those of `TenantFields`")]
-pub struct NewTenant {
-    pub slug: String,
-    pub enabled: Enablement,
-    pub livekit_url: String,
-    pub livekit_api_key: String,
-    pub livekit_api_secret: SecretString,
-    pub agent_name: String,
-    pub deployment: Option<String>,
-    pub call_config_url: Option<String>,
-    pub call_config_bearer: Option<SecretString>,
-    pub call_config_deadline_ms: i32,
-    pub answer_deadline_ms: i32,
-    pub default_config: Value,
-    pub provider: String,
-    pub provider_base_url: Option<String>,
-    pub provider_api_key: Option<SecretString>,
-    pub max_calls: Option<i32>,
-}
+use crate::violation::{SLUG_TAKEN, Violation};
 
 /// Whether a tenant takes calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,29 +18,28 @@ pub enum Enablement {
 }
 
 impl Enablement {
-    fn is_enabled(self) -> bool {
+    pub(super) fn is_enabled(self) -> bool {
         self == Self::Enabled
     }
 }
 
-/// A tenant was not added.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AddError {
-    /// It could not be run.
-    #[error(transparent)]
-    Invalid(#[from] InvalidTenant),
-    /// There is one of that name.
-    #[error("there is a tenant {slug} already")]
-    SlugTaken {
-        /// The name.
-        slug: String,
-    },
-    /// A secret could not be sealed.
-    #[error("the secrets could not be sealed")]
-    Unsealed,
-    /// The database was away, or refused.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+/// Which version of a tenant a change is meant for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// Whatever there is.
+    Any,
+    /// The one that was read. Somebody may have changed it since: then the change
+    /// is not made.
+    Version(TenantVersion),
+}
+
+impl Expected {
+    pub(super) fn is_met_by(self, current: TenantVersion) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Version(expected) => expected == current,
+        }
+    }
 }
 
 /// A tenant was not changed.
@@ -84,171 +51,127 @@ pub enum ChangeError {
         /// The name.
         slug: String,
     },
+    /// Somebody changed it in the meantime.
+    #[error("the tenant {slug} was changed meanwhile and is of version {current}; read it again")]
+    Conflict {
+        /// The name.
+        slug: String,
+        /// The version that there is.
+        current: TenantVersion,
+    },
+    /// It could not be run as changed.
+    #[error(transparent)]
+    Invalid(#[from] InvalidTenant),
+    /// The new name is another tenant's.
+    #[error("there is a tenant {slug} already")]
+    SlugTaken {
+        /// The new name.
+        slug: String,
+    },
+    /// A secret could not be sealed.
+    #[error("the secrets could not be sealed")]
+    Unsealed,
     /// The database was away, or refused.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-impl NewTenant {
-    /// A tenant with what has no default.
-    pub fn new(
-        slug: impl Into<String>,
-        livekit_url: impl Into<String>,
-        livekit_api_key: impl Into<String>,
-        livekit_api_secret: impl Into<SecretString>,
-    ) -> Self {
-        Self {
-            slug: slug.into(),
-            enabled: Enablement::Enabled,
-            livekit_url: livekit_url.into(),
-            livekit_api_key: livekit_api_key.into(),
-            livekit_api_secret: livekit_api_secret.into(),
-            agent_name: DEFAULT_AGENT_NAME.to_owned(),
-            deployment: None,
-            call_config_url: None,
-            call_config_bearer: None,
-            call_config_deadline_ms: DEFAULT_CALL_CONFIG_DEADLINE_MS,
-            answer_deadline_ms: DEFAULT_ANSWER_DEADLINE_MS,
-            default_config: Value::Object(Map::new()),
-            provider: ProviderKind::OpenAi.as_str().to_owned(),
-            provider_base_url: None,
-            provider_api_key: None,
-            max_calls: None,
-        }
-    }
-
-    /// As the row would be read.
-    fn fields(&self, id: TenantId) -> TenantFields {
-        TenantFields {
-            id,
-            slug: self.slug.clone(),
-            version: TenantVersion::default(),
-            enabled: self.enabled.is_enabled(),
-            livekit_url: self.livekit_url.clone(),
-            livekit_api_key: self.livekit_api_key.clone(),
-            livekit_api_secret: self.livekit_api_secret.clone(),
-            agent_name: self.agent_name.clone(),
-            deployment: self.deployment.clone(),
-            call_config_url: self.call_config_url.clone(),
-            call_config_bearer: self.call_config_bearer.clone(),
-            call_config_deadline_ms: self.call_config_deadline_ms,
-            answer_deadline_ms: self.answer_deadline_ms,
-            default_config: self.default_config.to_string(),
-            provider: self.provider.clone(),
-            provider_base_url: self.provider_base_url.clone(),
-            provider_api_key: self.provider_api_key.clone(),
-            max_calls: self.max_calls,
-            calls_per_second: None,
+impl ChangeError {
+    /// As an error about the tenant, where it is one.
+    pub(super) fn of(error: StoreError, new_slug: &str) -> Self {
+        match error {
+            StoreError::Violated(Violation {
+                constraint: SLUG_TAKEN,
+                ..
+            }) => Self::SlugTaken {
+                slug: new_slug.to_owned(),
+            },
+            other => Self::Store(other),
         }
     }
 }
 
-impl Store {
-    /// Adds a tenant that can be run. Its secrets reach the database sealed.
-    ///
-    /// # Errors
-    /// When a field is wrong or the slug is taken, or the database is away or
-    /// refuses.
-    pub async fn add_tenant(&self, new: NewTenant) -> Result<(TenantId, TenantVersion), AddError> {
-        // The id is made here: the secrets are sealed under it.
-        let id = TenantId(Uuid::new_v4());
-        Tenant::try_from(new.fields(id))?;
-        let seal = |column, secret: &SecretString| {
-            let sealed = self.keyring.seal(id, column, secret);
-            sealed.map_err(|_| AddError::Unsealed)
-        };
-        let api_secret = seal(Column::LiveKitApiSecret, &new.livekit_api_secret)?;
-        let bearer = new.call_config_bearer.as_ref();
-        let bearer = bearer
-            .map(|s| seal(Column::CallConfigBearer, s))
-            .transpose()?;
-        let model_key = new.provider_api_key.as_ref();
-        let model_key = model_key
-            .map(|s| seal(Column::ProviderApiKey, s))
-            .transpose()?;
-        self.with(async |connection: &mut PgConnection| {
-            let version = sqlx::query_scalar!(
-                r#"
-                INSERT INTO tenants (
-                    id, slug, enabled, livekit_url, livekit_api_key, livekit_api_secret_sealed,
-                    agent_name, deployment, call_config_url, call_config_bearer_sealed,
-                    call_config_deadline_ms, answer_deadline_ms, default_config, provider,
-                    provider_base_url, provider_api_key_sealed, max_calls
-                )
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
-                ON CONFLICT (slug) DO NOTHING
-                RETURNING version
-                "#,
-                id.0,
-                new.slug,
-                new.enabled.is_enabled(),
-                new.livekit_url,
-                new.livekit_api_key,
-                api_secret,
-                new.agent_name,
-                new.deployment,
-                new.call_config_url,
-                bearer,
-                new.call_config_deadline_ms,
-                new.answer_deadline_ms,
-                new.default_config,
-                new.provider,
-                new.provider_base_url,
-                model_key,
-                new.max_calls,
-            )
-            .fetch_optional(connection)
-            .await
-            .map_err(StoreError::from)?;
-            match version {
-                Some(version) => Ok((id, TenantVersion(version))),
-                None => Err(AddError::SlugTaken { slug: new.slug }),
-            }
+/// The id and version of a tenant whose row stays as it is until the end of the
+/// transaction.
+pub(super) async fn hold(
+    transaction: &mut PgConnection,
+    slug: &str,
+    expected: Expected,
+) -> Result<(TenantId, TenantVersion), ChangeError> {
+    let row = sqlx::query!(
+        "SELECT id, version FROM tenants WHERE slug = $1 AND removed_at IS NULL FOR UPDATE",
+        slug
+    )
+    .fetch_optional(transaction)
+    .await
+    .map_err(StoreError::from)?
+    .ok_or_else(|| ChangeError::NoSuchTenant {
+        slug: slug.to_owned(),
+    })?;
+    let current = TenantVersion(row.version);
+    if expected.is_met_by(current) {
+        Ok((TenantId(row.id), current))
+    } else {
+        Err(ChangeError::Conflict {
+            slug: slug.to_owned(),
+            current,
         })
-        .await
     }
+}
 
+impl Store {
     /// Lets a tenant take calls, or stops it. Calls under way go on.
     ///
     /// # Errors
-    /// When there is no such tenant, or the database is away or refuses.
+    /// When there is no such tenant, it is of another version than expected, or the
+    /// database is away or refuses.
     pub async fn set_enabled(
         &self,
         slug: &str,
         enabled: Enablement,
+        expected: Expected,
+        actor: &Actor,
     ) -> Result<TenantVersion, ChangeError> {
         self.with(async |connection: &mut PgConnection| {
-            sqlx::query_scalar!(
-                "UPDATE tenants SET enabled = $2 WHERE slug = $1 RETURNING version",
-                slug,
+            let mut transaction = connection.begin().await.map_err(StoreError::from)?;
+            actor.sign(&mut transaction).await?;
+            let (id, _) = hold(&mut transaction, slug, expected).await?;
+            let version = sqlx::query_scalar!(
+                "UPDATE tenants SET enabled = $2 WHERE id = $1 RETURNING version",
+                id.0,
                 enabled.is_enabled(),
             )
-            .fetch_optional(connection)
+            .fetch_one(&mut *transaction)
             .await
-            .map_err(StoreError::from)?
-            .map(TenantVersion)
-            .ok_or_else(|| ChangeError::NoSuchTenant {
-                slug: slug.to_owned(),
-            })
+            .map_err(StoreError::from)?;
+            transaction.commit().await.map_err(StoreError::from)?;
+            Ok(TenantVersion(version))
         })
         .await
     }
 
-    /// Removes a tenant, with its secrets. Calls under way go on, and the records
-    /// of its calls stay.
+    /// Removes a tenant. Its secrets are erased, its slug is free; calls under way go
+    /// on. The records of its calls, its history and the rest of its row stay.
     ///
     /// # Errors
-    /// When there is no such tenant, or the database is away or refuses.
-    pub async fn remove_tenant(&self, slug: &str) -> Result<TenantId, ChangeError> {
+    /// When there is no such tenant, it is of another version than expected, or the
+    /// database is away or refuses.
+    pub async fn remove_tenant(
+        &self,
+        slug: &str,
+        expected: Expected,
+        actor: &Actor,
+    ) -> Result<TenantId, ChangeError> {
         self.with(async |connection: &mut PgConnection| {
-            sqlx::query_scalar!("DELETE FROM tenants WHERE slug = $1 RETURNING id", slug)
-                .fetch_optional(connection)
+            let mut transaction = connection.begin().await.map_err(StoreError::from)?;
+            actor.sign(&mut transaction).await?;
+            let (id, _) = hold(&mut transaction, slug, expected).await?;
+            sqlx::query!("UPDATE tenants SET removed_at = now() WHERE id = $1", id.0)
+                .execute(&mut *transaction)
                 .await
-                .map_err(StoreError::from)?
-                .map(TenantId)
-                .ok_or_else(|| ChangeError::NoSuchTenant {
-                    slug: slug.to_owned(),
-                })
+                .map_err(StoreError::from)?;
+            transaction.commit().await.map_err(StoreError::from)?;
+            Ok(id)
         })
         .await
     }

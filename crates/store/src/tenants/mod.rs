@@ -1,13 +1,27 @@
 //! Tenants: read, sealed on the way, and changed.
 
+mod actor;
 mod change;
+mod history;
+mod new;
 mod read;
+mod record;
 mod rotate;
 mod row;
 mod sealing;
+mod update;
 
-pub use change::{AddError, ChangeError, Enablement, NewTenant};
+/// The longest page that is read at once: a default configuration can have 256 KiB,
+/// and a history entry twice that.
+const MAX_PAGE: u32 = 200;
+
+pub use actor::Actor;
+pub use change::{ChangeError, Enablement, Expected};
+pub use history::HistoryEntry;
+pub use new::{AddError, NewTenant};
+pub use record::{TenantFilter, TenantPage, TenantRecord, TenantSettings};
 pub use rotate::{KeyUsage, Rotation};
 pub use row::{RowProblem, TenantRow, Unopened};
+pub use update::TenantChange;
 
 pub(crate) use read::{read_marks, read_rows};

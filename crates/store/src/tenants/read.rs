@@ -4,6 +4,7 @@ use sqlx::PgConnection;
 use trunkline_domain::{MAX_CONFIG_BYTES, TenantId, TenantVersion};
 use uuid::Uuid;
 
+use super::record::TenantRecord;
 use super::row::{StoredRow, TenantRow};
 use super::sealing;
 use crate::error::StoreError;
@@ -20,7 +21,7 @@ impl Store {
     pub async fn tenants(&self) -> Result<Vec<TenantRow>, StoreError> {
         let keyring = &self.keyring;
         self.with(async |connection: &mut PgConnection| {
-            let rows = select(connection, None, None).await?;
+            let rows = select(connection, Selection::default()).await?;
             Ok(finish(connection, keyring, rows).await)
         })
         .await
@@ -33,7 +34,7 @@ impl Store {
     pub async fn tenant(&self, slug: &str) -> Result<Option<TenantRow>, StoreError> {
         let keyring = &self.keyring;
         self.with(async |connection: &mut PgConnection| {
-            let rows = select(connection, Some(slug), None).await?;
+            let rows = select(connection, Selection::of(slug)).await?;
             Ok(finish(connection, keyring, rows).await.pop())
         })
         .await
@@ -50,9 +51,11 @@ pub(crate) async fn read_marks(connection: &mut PgConnection) -> Result<Vec<RowM
             (
                 livekit_api_secret IS NOT NULL
                 OR call_config_bearer IS NOT NULL
+                OR call_config_signing_secret IS NOT NULL
                 OR provider_api_key IS NOT NULL
             ) AS "is_clear!"
         FROM tenants
+        WHERE removed_at IS NULL
         "#
     )
     .fetch_all(connection)
@@ -72,7 +75,11 @@ pub(crate) async fn read_rows(
     ids: &[TenantId],
 ) -> Result<Vec<TenantRow>, StoreError> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-    let rows = select(connection, None, Some(&ids)).await?;
+    let selection = Selection {
+        ids: Some(&ids),
+        ..Selection::default()
+    };
+    let rows = select(connection, selection).await?;
     Ok(finish(connection, keyring, rows).await)
 }
 
@@ -87,15 +94,68 @@ async fn finish(
     rows.into_iter().map(|row| row.into_row(keyring)).collect()
 }
 
+/// The same with what the columns hold, for people.
+pub(super) async fn finish_records(
+    connection: &mut PgConnection,
+    keyring: &Keyring,
+    rows: Vec<StoredRow>,
+) -> Vec<TenantRecord> {
+    sealing::seal_clear_text(connection, keyring, &rows).await;
+    let records = rows.into_iter().map(|row| {
+        let (settings, created_at) = (row.settings(), row.created_at);
+        let TenantRow {
+            id,
+            slug,
+            version,
+            enabled,
+            updated_at,
+            tenant,
+        } = row.into_row(keyring);
+        TenantRecord {
+            id,
+            slug,
+            version,
+            enabled,
+            created_at,
+            updated_at,
+            settings,
+            tenant,
+        }
+    });
+    records.collect()
+}
+
 /// How much of a default configuration is read: so much that one that is too long
 /// is seen to be. As text, because one row whose JSON cannot be parsed must not
 /// keep all the others from being read.
 const CONFIG_CHARS: i32 = MAX_CONFIG_BYTES as i32 + 1;
 
-async fn select(
+/// Which rows. Those of removed tenants are never among them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Selection<'a> {
+    pub(super) ids: Option<&'a [Uuid]>,
+    pub(super) slug: Option<&'a str>,
+    /// Slugs behind this one.
+    pub(super) after: Option<&'a str>,
+    /// Slugs that hold this text.
+    pub(super) holding: Option<&'a str>,
+    pub(super) enabled: Option<bool>,
+    /// `None`: all.
+    pub(super) limit: Option<i64>,
+}
+
+impl<'a> Selection<'a> {
+    pub(super) fn of(slug: &'a str) -> Self {
+        Self {
+            slug: Some(slug),
+            ..Self::default()
+        }
+    }
+}
+
+pub(super) async fn select(
     connection: &mut PgConnection,
-    slug: Option<&str>,
-    ids: Option<&[Uuid]>,
+    selection: Selection<'_>,
 ) -> Result<Vec<StoredRow>, StoreError> {
     Ok(sqlx::query_as!(
         StoredRow,
@@ -108,28 +168,43 @@ async fn select(
             livekit_api_key,
             livekit_api_secret AS "livekit_api_secret: _",
             livekit_api_secret_sealed,
-            agent_name,
+            array_remove(agent_names, NULL) AS "agent_names!",
             deployment,
             call_config_url,
             call_config_bearer AS "call_config_bearer: _",
             call_config_bearer_sealed,
+            call_config_signing_secret AS "call_config_signing_secret: _",
+            call_config_signing_secret_sealed,
             call_config_deadline_ms,
             answer_deadline_ms,
-            left(default_config::text, $2) AS "default_config!",
+            left(default_config::text, $1) AS "default_config!",
             provider,
             provider_base_url,
             provider_api_key AS "provider_api_key: _",
             provider_api_key_sealed,
             max_calls,
+            calls_per_second,
+            max_call_minutes,
             version,
+            created_at,
             updated_at
         FROM tenants
-        WHERE ($1::text IS NULL OR slug = $1) AND ($3::uuid[] IS NULL OR id = ANY($3))
+        WHERE removed_at IS NULL
+            AND ($2::text IS NULL OR slug = $2)
+            AND ($3::text IS NULL OR slug > $3)
+            AND ($4::text IS NULL OR strpos(slug, $4) > 0)
+            AND ($5::boolean IS NULL OR enabled = $5)
+            AND ($7::uuid[] IS NULL OR id = ANY($7))
         ORDER BY slug
+        LIMIT $6
         "#,
-        slug,
         CONFIG_CHARS,
-        ids,
+        selection.slug,
+        selection.after,
+        selection.holding,
+        selection.enabled,
+        selection.limit,
+        selection.ids,
     )
     .fetch_all(connection)
     .await?)

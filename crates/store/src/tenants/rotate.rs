@@ -98,6 +98,7 @@ struct Sealed {
     slug: String,
     livekit_api_secret: Option<Vec<u8>>,
     call_config_bearer: Option<Vec<u8>>,
+    call_config_signing_secret: Option<Vec<u8>>,
     provider_api_key: Option<Vec<u8>>,
 }
 
@@ -106,6 +107,10 @@ impl Sealed {
         [
             (Column::LiveKitApiSecret, &self.livekit_api_secret),
             (Column::CallConfigBearer, &self.call_config_bearer),
+            (
+                Column::CallConfigSigningSecret,
+                &self.call_config_signing_secret,
+            ),
             (Column::ProviderApiKey, &self.provider_api_key),
         ]
         .into_iter()
@@ -131,6 +136,7 @@ async fn read(connection: &mut PgConnection, after: Uuid) -> Result<Vec<Sealed>,
             slug,
             livekit_api_secret_sealed AS livekit_api_secret,
             call_config_bearer_sealed AS call_config_bearer,
+            call_config_signing_secret_sealed AS call_config_signing_secret,
             provider_api_key_sealed AS provider_api_key
         FROM tenants
         WHERE id > $1
@@ -174,6 +180,7 @@ async fn reseal_batch(
             slug,
             livekit_api_secret_sealed AS livekit_api_secret,
             call_config_bearer_sealed AS call_config_bearer,
+            call_config_signing_secret_sealed AS call_config_signing_secret,
             provider_api_key_sealed AS provider_api_key
         FROM tenants
         WHERE id = ANY($1)
@@ -206,18 +213,25 @@ async fn reseal_batch(
         };
         let livekit_api_secret = new(Column::LiveKitApiSecret, &row.livekit_api_secret);
         let call_config_bearer = new(Column::CallConfigBearer, &row.call_config_bearer);
+        let call_config_signing_secret = new(
+            Column::CallConfigSigningSecret,
+            &row.call_config_signing_secret,
+        );
         let provider_api_key = new(Column::ProviderApiKey, &row.provider_api_key);
         sqlx::query!(
             r#"
             UPDATE tenants SET
                 livekit_api_secret_sealed = COALESCE($2, livekit_api_secret_sealed),
                 call_config_bearer_sealed = COALESCE($3, call_config_bearer_sealed),
-                provider_api_key_sealed = COALESCE($4, provider_api_key_sealed)
+                call_config_signing_secret_sealed =
+                    COALESCE($4, call_config_signing_secret_sealed),
+                provider_api_key_sealed = COALESCE($5, provider_api_key_sealed)
             WHERE id = $1
             "#,
             row.id,
             livekit_api_secret,
             call_config_bearer,
+            call_config_signing_secret,
             provider_api_key,
         )
         .execute(&mut *transaction)

@@ -73,11 +73,13 @@ pub(super) struct StoredRow {
     pub(super) livekit_api_key: String,
     pub(super) livekit_api_secret: Option<ClearText>,
     pub(super) livekit_api_secret_sealed: Option<Vec<u8>>,
-    pub(super) agent_name: String,
+    pub(super) agent_names: Vec<String>,
     pub(super) deployment: Option<String>,
     pub(super) call_config_url: Option<String>,
     pub(super) call_config_bearer: Option<ClearText>,
     pub(super) call_config_bearer_sealed: Option<Vec<u8>>,
+    pub(super) call_config_signing_secret: Option<ClearText>,
+    pub(super) call_config_signing_secret_sealed: Option<Vec<u8>>,
     pub(super) call_config_deadline_ms: i32,
     pub(super) answer_deadline_ms: i32,
     pub(super) default_config: String,
@@ -86,13 +88,38 @@ pub(super) struct StoredRow {
     pub(super) provider_api_key: Option<ClearText>,
     pub(super) provider_api_key_sealed: Option<Vec<u8>>,
     pub(super) max_calls: Option<i32>,
+    pub(super) calls_per_second: Option<f64>,
+    pub(super) max_call_minutes: Option<i32>,
     pub(super) version: i64,
+    pub(super) created_at: DateTime<Utc>,
     pub(super) updated_at: DateTime<Utc>,
 }
 
 impl StoredRow {
     /// Opens the secrets and checks everything.
     pub(super) fn into_row(self, keyring: &Keyring) -> TenantRow {
+        let (id, version) = (TenantId(self.id), TenantVersion(self.version));
+        let (slug, enabled, updated_at) = (self.slug.clone(), self.enabled, self.updated_at);
+        let (fields, unopened) = self.into_fields(keyring);
+        let tenant = if unopened.is_empty() {
+            Tenant::try_from(fields)
+                .map(Arc::new)
+                .map_err(RowProblem::from)
+        } else {
+            Err(RowProblem::Unsealable(unopened))
+        };
+        TenantRow {
+            id,
+            slug,
+            version,
+            enabled,
+            updated_at,
+            tenant,
+        }
+    }
+
+    /// Opens the secrets. One that does not open is not there, and told.
+    pub(super) fn into_fields(self, keyring: &Keyring) -> (TenantFields, Vec<Unopened>) {
         let id = TenantId(self.id);
         let mut unopened = Vec::new();
         let mut secret = |column: Column, clear: Option<ClearText>, sealed: Option<Vec<u8>>| {
@@ -112,49 +139,41 @@ impl StoredRow {
             self.call_config_bearer,
             self.call_config_bearer_sealed,
         );
+        let call_config_signing_secret = secret(
+            Column::CallConfigSigningSecret,
+            self.call_config_signing_secret,
+            self.call_config_signing_secret_sealed,
+        );
         let provider_api_key = secret(
             Column::ProviderApiKey,
             self.provider_api_key,
             self.provider_api_key_sealed,
         );
-
-        let version = TenantVersion(self.version);
-        let tenant = if unopened.is_empty() {
-            Tenant::try_from(TenantFields {
-                id,
-                slug: self.slug.clone(),
-                version,
-                enabled: self.enabled,
-                livekit_url: self.livekit_url,
-                livekit_api_key: self.livekit_api_key,
-                // The domain says that it must not be empty.
-                livekit_api_secret: livekit_api_secret.unwrap_or_default(),
-                agent_name: self.agent_name,
-                deployment: self.deployment,
-                call_config_url: self.call_config_url,
-                call_config_bearer,
-                call_config_deadline_ms: self.call_config_deadline_ms,
-                answer_deadline_ms: self.answer_deadline_ms,
-                default_config: self.default_config,
-                provider: self.provider,
-                provider_base_url: self.provider_base_url,
-                provider_api_key,
-                max_calls: self.max_calls,
-                calls_per_second: None,
-            })
-            .map(Arc::new)
-            .map_err(RowProblem::from)
-        } else {
-            Err(RowProblem::Unsealable(unopened))
-        };
-        TenantRow {
+        let fields = TenantFields {
             id,
             slug: self.slug,
-            version,
+            version: TenantVersion(self.version),
             enabled: self.enabled,
-            updated_at: self.updated_at,
-            tenant,
-        }
+            livekit_url: self.livekit_url,
+            livekit_api_key: self.livekit_api_key,
+            // The domain says that it must not be empty.
+            livekit_api_secret: livekit_api_secret.unwrap_or_default(),
+            agent_names: self.agent_names,
+            deployment: self.deployment,
+            call_config_url: self.call_config_url,
+            call_config_bearer,
+            call_config_signing_secret,
+            call_config_deadline_ms: self.call_config_deadline_ms,
+            answer_deadline_ms: self.answer_deadline_ms,
+            default_config: self.default_config,
+            provider: self.provider,
+            provider_base_url: self.provider_base_url,
+            provider_api_key,
+            max_calls: self.max_calls,
+            calls_per_second: self.calls_per_second,
+            max_call_minutes: self.max_call_minutes,
+        };
+        (fields, unopened)
     }
 }
 

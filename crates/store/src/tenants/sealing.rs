@@ -57,6 +57,7 @@ impl StoredRow {
     fn has_clear_text(&self) -> bool {
         self.livekit_api_secret.is_some()
             || self.call_config_bearer.is_some()
+            || self.call_config_signing_secret.is_some()
             || self.provider_api_key.is_some()
     }
 }
@@ -68,6 +69,7 @@ struct Batch {
     versions: Vec<i64>,
     livekit_api_secrets: Vec<Option<Vec<u8>>>,
     call_config_bearers: Vec<Option<Vec<u8>>>,
+    call_config_signing_secrets: Vec<Option<Vec<u8>>>,
     provider_api_keys: Vec<Option<Vec<u8>>>,
 }
 
@@ -90,6 +92,10 @@ impl Batch {
             batch
                 .call_config_bearers
                 .push(envelope(Column::CallConfigBearer, &row.call_config_bearer)?);
+            batch.call_config_signing_secrets.push(envelope(
+                Column::CallConfigSigningSecret,
+                &row.call_config_signing_secret,
+            )?);
             batch
                 .provider_api_keys
                 .push(envelope(Column::ProviderApiKey, &row.provider_api_key)?);
@@ -111,8 +117,12 @@ impl Batch {
             WITH held AS (
                 SELECT id FROM tenants WHERE id = ANY($1) ORDER BY id FOR UPDATE SKIP LOCKED
             ), sealed AS (
-                SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::bytea[], $5::bytea[])
-                    AS s (id, version, livekit_api_secret, call_config_bearer, provider_api_key)
+                SELECT * FROM unnest(
+                    $1::uuid[], $2::bigint[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bytea[]
+                ) AS s (
+                    id, version, livekit_api_secret, call_config_bearer,
+                    call_config_signing_secret, provider_api_key
+                )
             )
             UPDATE tenants t SET
                 livekit_api_secret_sealed = CASE
@@ -123,12 +133,18 @@ impl Batch {
                     WHEN t.call_config_bearer IS NULL THEN t.call_config_bearer_sealed
                     ELSE s.call_config_bearer
                 END,
+                call_config_signing_secret_sealed = CASE
+                    WHEN t.call_config_signing_secret IS NULL
+                    THEN t.call_config_signing_secret_sealed
+                    ELSE s.call_config_signing_secret
+                END,
                 provider_api_key_sealed = CASE
                     WHEN t.provider_api_key IS NULL THEN t.provider_api_key_sealed
                     ELSE s.provider_api_key
                 END,
                 livekit_api_secret = NULL,
                 call_config_bearer = NULL,
+                call_config_signing_secret = NULL,
                 provider_api_key = NULL
             FROM sealed s JOIN held USING (id)
             WHERE t.id = s.id
@@ -136,6 +152,7 @@ impl Batch {
                 AND (
                     t.livekit_api_secret IS NOT NULL
                     OR t.call_config_bearer IS NOT NULL
+                    OR t.call_config_signing_secret IS NOT NULL
                     OR t.provider_api_key IS NOT NULL
                 )
             "#,
@@ -143,6 +160,7 @@ impl Batch {
             &self.versions,
             &self.livekit_api_secrets as &[Option<Vec<u8>>],
             &self.call_config_bearers as &[Option<Vec<u8>>],
+            &self.call_config_signing_secrets as &[Option<Vec<u8>>],
             &self.provider_api_keys as &[Option<Vec<u8>>],
         )
         .execute(&mut *transaction)

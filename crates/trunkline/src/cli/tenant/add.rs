@@ -9,6 +9,7 @@ use serde_json::Value;
 use trunkline_domain::MAX_CONFIG_BYTES;
 use trunkline_store::{AddError, Enablement, NewTenant, Store};
 
+use super::actor::actor;
 use super::secret::SecretSource;
 use crate::cli::report;
 
@@ -35,9 +36,10 @@ pub(in crate::cli) struct Arguments {
     /// Where the project's API secret is: PATH, - or env:NAME
     #[arg(long, value_name = "SOURCE")]
     livekit_api_secret_from: SecretSource,
-    /// The name that the project's dispatch rules ask for [default: pstn-voice-agent]
-    #[arg(long, value_name = "NAME")]
-    agent_name: Option<String>,
+    /// A name that the project's dispatch rules ask for; may be given several times
+    /// [default: pstn-voice-agent]
+    #[arg(long = "agent-name", value_name = "NAME")]
+    agent_names: Vec<String>,
     /// The rest of LiveKit's routing key, where the project uses one
     #[arg(long, value_name = "NAME")]
     deployment: Option<String>,
@@ -49,6 +51,9 @@ pub(in crate::cli) struct Arguments {
     /// Where the bearer token for it is: PATH, - or env:NAME
     #[arg(long, value_name = "SOURCE", requires = "call_config_url")]
     call_config_bearer_from: Option<SecretSource>,
+    /// Where the secret is that requests to it are signed with: PATH, - or env:NAME
+    #[arg(long, value_name = "SOURCE", requires = "call_config_url")]
+    call_config_signing_secret_from: Option<SecretSource>,
     /// How long its answer may take [default: 4000]
     #[arg(long, value_name = "MS")]
     call_config_deadline_ms: Option<i32>,
@@ -73,6 +78,12 @@ pub(in crate::cli) struct Arguments {
     /// Calls at the same time on one replica. Left out: as many as the process takes
     #[arg(long, value_name = "N")]
     max_calls: Option<i32>,
+    /// New calls per second on one replica. Left out: as many as come
+    #[arg(long, value_name = "RATE")]
+    calls_per_second: Option<f64>,
+    /// How long a call may be. Left out: as long as it takes
+    #[arg(long, value_name = "MINUTES")]
+    max_call_minutes: Option<i32>,
     /// Add it without taking calls yet
     #[arg(long)]
     disabled: bool,
@@ -81,7 +92,7 @@ pub(in crate::cli) struct Arguments {
 impl Arguments {
     pub(super) async fn run(self, store: &Store) -> anyhow::Result<()> {
         let slug = self.slug.clone();
-        let (_, version) = match store.add_tenant(self.into_tenant()?).await {
+        let (_, version) = match store.add_tenant(self.into_tenant()?, &actor()).await {
             Err(AddError::Invalid(invalid)) => {
                 // One to a line, as they are mended.
                 anyhow::bail!(
@@ -98,6 +109,7 @@ impl Arguments {
         let sources = [
             Some(&self.livekit_api_secret_from),
             self.call_config_bearer_from.as_ref(),
+            self.call_config_signing_secret_from.as_ref(),
             self.provider_api_key_from.as_ref(),
         ];
         let from_stdin = sources
@@ -118,6 +130,10 @@ impl Arguments {
             self.call_config_bearer_from.as_ref(),
             "--call-config-bearer-from",
         )?;
+        new.call_config_signing_secret = read(
+            self.call_config_signing_secret_from.as_ref(),
+            "--call-config-signing-secret-from",
+        )?;
         new.provider_api_key = read(
             self.provider_api_key_from.as_ref(),
             "--provider-api-key-from",
@@ -132,7 +148,11 @@ impl Arguments {
         new.call_config_url = self.call_config_url;
         new.provider_base_url = self.provider_base_url;
         new.max_calls = self.max_calls;
-        set(&mut new.agent_name, self.agent_name);
+        new.calls_per_second = self.calls_per_second;
+        new.max_call_minutes = self.max_call_minutes;
+        if !self.agent_names.is_empty() {
+            new.agent_names = self.agent_names;
+        }
         set(&mut new.provider, self.provider);
         set(
             &mut new.call_config_deadline_ms,

@@ -3,8 +3,9 @@
 use std::io::{BufRead, IsTerminal};
 
 use anyhow::Context;
-use trunkline_store::{ChangeError, Enablement, Store};
+use trunkline_store::{ChangeError, Enablement, Expected, Store};
 
+use super::actor::actor;
 use crate::cli::report;
 
 /// Whether somebody is asked before something is lost.
@@ -17,12 +18,16 @@ pub(super) enum Consent {
 }
 
 pub(super) async fn enable(store: &Store, slug: &str) -> anyhow::Result<()> {
-    let version = store.set_enabled(slug, Enablement::Enabled).await?;
+    let version = store
+        .set_enabled(slug, Enablement::Enabled, Expected::Any, &actor())
+        .await?;
     report::result(&format!("{slug} is enabled (version {version})\n"))
 }
 
 pub(super) async fn disable(store: &Store, slug: &str) -> anyhow::Result<()> {
-    let version = store.set_enabled(slug, Enablement::Disabled).await?;
+    let version = store
+        .set_enabled(slug, Enablement::Disabled, Expected::Any, &actor())
+        .await?;
     report::result(&format!("{slug} is disabled (version {version})\n"))
 }
 
@@ -34,12 +39,12 @@ pub(super) async fn remove(store: &Store, slug: &str, consent: Consent) -> anyho
             slug: slug.to_owned(),
         })?;
         report::note(&format!(
-            "{slug} and its secrets will be deleted, and cannot be brought back; to stop its calls \
-             only, use `trunkline tenant disable`. Remove it? [y/N]"
+            "{slug} will be removed and its secrets erased, and it cannot be brought back; to stop \
+             its calls only, use `trunkline tenant disable`. Remove it? [y/N]"
         ));
         anyhow::ensure!(says_yes(stdin.lock())?, "{slug} is not removed");
     }
-    store.remove_tenant(slug).await?;
+    store.remove_tenant(slug, Expected::Any, &actor()).await?;
     report::result(&format!("{slug} is removed\n"))
 }
 

@@ -1,5 +1,6 @@
 //! `trunkline tenant …`
 
+mod actor;
 mod add;
 mod change;
 mod list;

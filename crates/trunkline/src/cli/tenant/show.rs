@@ -52,10 +52,13 @@ fn settings(tenant: &Tenant) -> Value {
         "livekit_url": tenant.project.url,
         "livekit_api_key": tenant.project.api_key,
         "livekit_api_secret": "(sealed)",
-        "agent_name": tenant.agent_name,
+        "agent_names": tenant.agent_names,
         "deployment": tenant.deployment,
         "call_config_url": lookup.map(|l| &l.url),
         "call_config_bearer": lookup.and_then(|l| l.bearer.as_ref()).map(|_| "(sealed)"),
+        "call_config_signing_secret": lookup
+            .and_then(|l| l.signing_secret.as_ref())
+            .map(|_| "(sealed)"),
         "call_config_deadline_ms": lookup.map(|l| l.deadline.as_millis()),
         "answer_deadline_ms": tenant.answer_deadline.as_millis(),
         "default_config": {
@@ -69,6 +72,8 @@ fn settings(tenant: &Tenant) -> Value {
         "provider_base_url": tenant.provider.base_url,
         "provider_api_key": tenant.provider.api_key.as_ref().map(|_| "(sealed)"),
         "max_calls": tenant.limits.max_calls,
+        "calls_per_second": tenant.limits.calls_per_second.map(|rate| rate.get()),
+        "max_call_minutes": tenant.limits.max_call_duration.map(|limit| limit.as_secs() / 60),
     })
 }
 
