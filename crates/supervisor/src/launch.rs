@@ -8,8 +8,7 @@ use tokio::sync::watch;
 use trunkline_domain::Tenant;
 use trunkline_store::{Snapshot, TenantFeed};
 use trunkline_worker::{
-    CallDesk, CallRunner, Pulse, StateCell, Urgency, Worker, WorkerContext, WorkerExit,
-    WorkerOrders,
+    CallDesk, CallRunner, Crew, Pulse, StateCell, Urgency, WorkerContext, WorkerExit, WorkerOrders,
 };
 
 /// Where the rows come from.
@@ -73,7 +72,7 @@ impl Launcher for WorkerLauncher {
     }
 
     fn launch(&self, launch: Launch) -> BoxFuture<'static, WorkerExit> {
-        Worker::new(
+        Crew::new(
             self.context.clone(),
             launch.tenant,
             launch.desk,

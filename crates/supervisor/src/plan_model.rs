@@ -95,7 +95,7 @@ impl Worker {
             let old = &self.tenant;
             Arc::new(Tenant {
                 project: old.project.clone(),
-                agent_name: old.agent_name.clone(),
+                agent_names: old.agent_names.clone(),
                 deployment: old.deployment.clone(),
                 ..Tenant::clone(tenant)
             })

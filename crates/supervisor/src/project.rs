@@ -294,7 +294,7 @@ impl Project {
 fn with_registration_of(old: &Tenant, new: &Tenant) -> Tenant {
     Tenant {
         project: old.project.clone(),
-        agent_name: old.agent_name.clone(),
+        agent_names: old.agent_names.clone(),
         deployment: old.deployment.clone(),
         ..new.clone()
     }

@@ -4,6 +4,7 @@
 //! - `session`: one registration as a state machine without I/O.
 //! - `socket`: the connection, its proof of identity and its deadline.
 //! - `worker`: the loop that drives a session and reconnects for ever.
+//! - `crew`: the workers of one tenant, one for each of its agent names.
 //! - `desk`: the calls of one tenant, which outlive all of the above.
 //! - `load`, `share`, `rate`: who gets a place; `headroom`, `measure`, `probe`:
 //!   whether the process has any.
@@ -11,6 +12,7 @@
 //! - `pulse`: how a worker shows that its loop turns.
 
 mod backoff;
+mod crew;
 mod desk;
 mod headroom;
 mod load;
@@ -30,6 +32,7 @@ mod turnstile;
 mod worker;
 
 pub use backoff::Backoff;
+pub use crew::Crew;
 pub use desk::{CallDesk, CallRunner, Permit, Places, panic_text};
 pub use headroom::Strain;
 pub use load::{LoadMeter, MAX_LOAD};
@@ -40,4 +43,4 @@ pub use queue::Urgency;
 pub use session::{Entry, Refusal};
 pub use socket::{ConnectError, Connector, ConnectorError, Recovery};
 pub use state::{StateCell, WorkerState};
-pub use worker::{Worker, WorkerContext, WorkerExit, WorkerOrders};
+pub use worker::{WorkerContext, WorkerExit, WorkerOrders};

@@ -5,9 +5,11 @@
 //! who is not: a wait of minutes between two attempts is none, and neither is a
 //! wait in the queue, which has no end that the worker knows.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// There is no time by which the worker must be back.
 const RESTING: u64 = u64::MAX;
@@ -23,17 +25,49 @@ struct Inner {
     began: Instant,
     /// Milliseconds after `began`.
     back_by: AtomicU64,
+    /// Whoever is late among them makes the whole late, until it is dropped.
+    parts: Mutex<Vec<Weak<Inner>>>,
+}
+
+impl Inner {
+    fn new(began: Instant) -> Self {
+        Self {
+            began,
+            back_by: AtomicU64::new(0),
+            parts: Mutex::default(),
+        }
+    }
+
+    fn late_by(&self, now: Instant) -> Duration {
+        let back_by = self.back_by.load(Ordering::Relaxed);
+        let own = if back_by == RESTING {
+            Duration::ZERO
+        } else {
+            let age = now.saturating_duration_since(self.began);
+            age.saturating_sub(Duration::from_millis(back_by))
+        };
+        let mut parts = self.parts.lock();
+        parts.retain(|part| part.strong_count() > 0);
+        let parts = parts.iter().filter_map(Weak::upgrade);
+        parts.map(|part| part.late_by(now)).fold(own, Duration::max)
+    }
 }
 
 impl Pulse {
     /// The pulse of a worker that is to turn for the first time now.
     pub fn new(now: Instant) -> Self {
         Self {
-            inner: Arc::new(Inner {
-                began: now,
-                back_by: AtomicU64::new(0),
-            }),
+            inner: Arc::new(Inner::new(now)),
         }
+    }
+
+    /// The pulse of a loop within this one's, for as long as it is kept.
+    pub(crate) fn part(&self, now: Instant) -> Self {
+        let part = Self::new(now);
+        let mut parts = self.inner.parts.lock();
+        parts.push(Arc::downgrade(&part.inner));
+        drop(parts);
+        part
     }
 
     /// The loop turns, and will again by then.
@@ -50,12 +84,7 @@ impl Pulse {
 
     /// For how long the worker has been late.
     pub fn late_by(&self, now: Instant) -> Duration {
-        let back_by = self.inner.back_by.load(Ordering::Relaxed);
-        if back_by == RESTING {
-            return Duration::ZERO;
-        }
-        let age = now.saturating_duration_since(self.inner.began);
-        age.saturating_sub(Duration::from_millis(back_by))
+        self.inner.late_by(now)
     }
 }
 
@@ -74,5 +103,18 @@ mod tests {
         assert_eq!(pulse.late_by(at(310)), Duration::from_secs(10));
         pulse.rest();
         assert_eq!(pulse.late_by(at(1_000_000)), Duration::ZERO);
+    }
+    #[test]
+    fn a_part_that_is_late_makes_the_whole_late_until_it_is_gone() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let whole = Pulse::new(start);
+        whole.rest();
+        let (lively, stuck) = (whole.part(start), whole.part(start));
+        lively.back_by(at(60));
+        stuck.back_by(at(10));
+        assert_eq!(whole.late_by(at(30)), Duration::from_secs(20));
+        drop(stuck);
+        assert_eq!(whole.late_by(at(30)), Duration::ZERO);
     }
 }

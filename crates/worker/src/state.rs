@@ -99,34 +99,60 @@ impl WorkerState {
 #[derive(Debug)]
 pub struct StateCell {
     state: watch::Sender<WorkerState>,
+    counting: Counting,
+}
+
+/// Whether a cell is in the gauge. A crew is one worker in it, whatever the number of
+/// its members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Counting {
+    Counted,
+    Uncounted,
 }
 
 impl StateCell {
     /// A cell that says [`WorkerState::Starting`], and where to read it.
     pub fn new() -> (Self, watch::Receiver<WorkerState>) {
+        Self::of(Counting::Counted)
+    }
+
+    /// The same for a member of a crew.
+    pub(crate) fn uncounted() -> (Self, watch::Receiver<WorkerState>) {
+        Self::of(Counting::Uncounted)
+    }
+
+    fn of(counting: Counting) -> (Self, watch::Receiver<WorkerState>) {
         let first = WorkerState::Starting { reason: None };
-        count(&first, 1.0);
-        let (state, reader) = watch::channel(first);
-        (Self { state }, reader)
+        let (state, reader) = watch::channel(first.clone());
+        let cell = Self { state, counting };
+        cell.count(&first, 1.0);
+        (cell, reader)
     }
 
     /// Writes the state.
     pub fn set(&self, state: WorkerState) {
-        count(&state, 1.0);
-        count(&self.state.send_replace(state), -1.0);
+        self.count(&state, 1.0);
+        self.count(&self.state.send_replace(state), -1.0);
+    }
+
+    /// Writes the state if it is another one.
+    pub(crate) fn update(&self, state: WorkerState) {
+        if *self.state.borrow() != state {
+            self.set(state);
+        }
+    }
+
+    fn count(&self, state: &WorkerState, by: f64) {
+        if self.counting == Counting::Counted && *state != WorkerState::Stopped {
+            debug_assert!(WorkerState::COUNTED.contains(&state.as_str()));
+            gauge!("trunkline_workers", "state" => state.as_str()).increment(by);
+        }
     }
 }
 
 impl Drop for StateCell {
     fn drop(&mut self) {
-        count(&self.state.send_replace(WorkerState::Stopped), -1.0);
-    }
-}
-
-fn count(state: &WorkerState, by: f64) {
-    if *state != WorkerState::Stopped {
-        debug_assert!(WorkerState::COUNTED.contains(&state.as_str()));
-        gauge!("trunkline_workers", "state" => state.as_str()).increment(by);
+        self.count(&self.state.send_replace(WorkerState::Stopped), -1.0);
     }
 }
 

@@ -1,4 +1,4 @@
-//! One worker: connects, registers, serves, and reconnects for ever.
+//! One worker under one agent name: connects, registers, serves, and reconnects for ever.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -13,7 +13,7 @@ use tokio::time::{sleep_until, timeout};
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_util::sync::CancellationToken;
 use trunkline_call::Assignment;
-use trunkline_domain::{CallId, Tenant};
+use trunkline_domain::{AgentName, CallId, Tenant};
 use url::Url;
 
 use crate::desk::{CallDesk, JobEvent, JobLine, Permit};
@@ -96,9 +96,10 @@ pub struct WorkerOrders {
     pub stop: CancellationToken,
 }
 
-/// One registration's worth of a tenant.
-pub struct Worker {
+/// One registration of a tenant, under one of its agent names.
+pub(crate) struct Worker {
     context: WorkerContext,
+    agent_name: AgentName,
     tenant: watch::Receiver<Arc<Tenant>>,
     desk: CallDesk,
     state: StateCell,
@@ -118,8 +119,9 @@ enum Ended {
 impl Worker {
     /// A worker. Every later version of the tenant that comes by `tenant` is to
     /// have the same registration; it applies to the next call and the next offer.
-    pub fn new(
+    pub(crate) fn new(
         context: WorkerContext,
+        agent_name: AgentName,
         tenant: watch::Receiver<Arc<Tenant>>,
         desk: CallDesk,
         state: StateCell,
@@ -128,6 +130,7 @@ impl Worker {
     ) -> Self {
         Self {
             context,
+            agent_name,
             tenant,
             desk,
             state,
@@ -137,7 +140,7 @@ impl Worker {
     }
 
     /// Serves until it is told to end.
-    pub async fn run(mut self, orders: WorkerOrders) -> WorkerExit {
+    pub(crate) async fn run(mut self, orders: WorkerOrders) -> WorkerExit {
         let options = Arc::clone(&self.context.options);
         let healthy_after = Duration::from_millis(options.healthy_after_ms);
         // Failures since the worker last was well: of any kind, and of the credentials.
@@ -250,7 +253,7 @@ impl Worker {
     async fn serve(&mut self, mut socket: Socket, tenant: &Tenant, orders: &WorkerOrders) -> Ended {
         let options = &self.context.options;
         let registration = Registration {
-            agent_name: tenant.agent_name.to_string(),
+            agent_name: self.agent_name.to_string(),
             deployment: tenant
                 .deployment
                 .as_ref()
@@ -466,7 +469,7 @@ fn lost(error: &tungstenite::Error) -> Ended {
 }
 
 /// Waits for the tenant's next version; for ever, when there will be none.
-async fn changed(tenant: &mut watch::Receiver<Arc<Tenant>>) {
+pub(crate) async fn changed(tenant: &mut watch::Receiver<Arc<Tenant>>) {
     if tenant.changed().await.is_err() {
         std::future::pending::<()>().await;
     }

@@ -284,7 +284,7 @@ async fn a_disabled_row_drains_even_when_it_is_wrong_and_an_enabled_one_starts()
     bench
         .rows(vec![row('a', 2, |t| {
             t.enabled = false;
-            t.agent_name = "two words".into();
+            t.agent_names = vec!["two words".into()];
         })])
         .await;
     bench.reaches('a', "disabled").await;

@@ -14,7 +14,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use trunkline_call::{Assignment, JobReporter};
 use trunkline_domain::{CallOutcome, CallRecord, Tenant, TenantFields, TenantId};
 use trunkline_worker::{
-    CallDesk, CallRunner, Connector, Options, Pulse, StateCell, Urgency, Worker, WorkerContext,
+    CallDesk, CallRunner, Connector, Crew, Options, Pulse, StateCell, Urgency, WorkerContext,
     WorkerExit, WorkerOrders, WorkerState,
 };
 
@@ -129,7 +129,7 @@ impl Bench {
         let (cell, state) = StateCell::new();
         let orders = WorkerOrders::default();
         let pulse = Pulse::new(Instant::now());
-        let worker = Worker::new(
+        let worker = Crew::new(
             context.clone(),
             versions,
             desk.clone(),
