@@ -16,6 +16,20 @@ async fn no_secret_is_in_the_database_the_log_or_an_answer_after_a_call() -> any
         .project_until("harbour", SOON, |project| project.active_calls == 0)
         .await?;
 
+    // Every metric that a call brings to life is on the page.
+    let page = include_str!("../../docs/metrics.md");
+    for line in bed.product.get("/metrics").await?.1.lines() {
+        let kind = line
+            .strip_prefix("# TYPE ")
+            .map(|line| line.split(' ').next());
+        if let Some(Some(name)) = kind {
+            assert!(
+                page.contains(&format!("| `{name}` |")),
+                "{name} is not in docs/metrics.md"
+            );
+        }
+    }
+
     let row: String = sqlx::query_scalar("SELECT row_to_json(tenants)::text FROM tenants")
         .fetch_one(&bed.sql)
         .await?;

@@ -129,6 +129,10 @@ pub async fn run(
         if let Some(answered) = record.times.answered {
             metrics::histogram!("trunkline_call_answer_seconds").record(answered.as_secs_f64());
         }
+        for (step, after) in record.times.steps() {
+            metrics::histogram!("trunkline_call_step_seconds", "step" => step)
+                .record(after.as_secs_f64());
+        }
         tracing::info!(
             outcome = record.outcome.as_str(),
             config_source = record.config_source.map(|source| source.as_str()),

@@ -108,6 +108,23 @@ pub struct CallTimes {
     pub ended: Option<Duration>,
 }
 
+impl CallTimes {
+    /// The steps that were reached, by name.
+    pub fn steps(&self) -> impl Iterator<Item = (&'static str, Duration)> {
+        [
+            ("joined", self.joined),
+            ("configured", self.configured),
+            ("model_ready", self.model_ready),
+            ("answered", self.answered),
+            ("active", self.active),
+            ("first_sound", self.first_sound),
+            ("ended", self.ended),
+        ]
+        .into_iter()
+        .filter_map(|(name, after)| Some((name, after?)))
+    }
+}
+
 /// The record of one call.
 #[derive(Debug, Clone)]
 pub struct CallRecord {

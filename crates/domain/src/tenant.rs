@@ -77,7 +77,7 @@ pub struct ProviderSettings {
 }
 
 /// What a tenant may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Calls at the same time on one replica. `None`: as many as the process takes.
     pub max_calls: Option<NonZeroU32>,

@@ -93,6 +93,7 @@ fn desk(behaviour: Behaviour, process: u32) -> (CallDesk, Arc<Runner>) {
 const UNLIMITED: Limits = Limits {
     max_calls: None,
     calls_per_second: None,
+    max_call_duration: None,
 };
 
 fn at_most(max_calls: u32) -> Limits {

@@ -110,7 +110,7 @@ impl Puppet {
     pub(crate) fn admit(&self, max_calls: u32) -> Result<Permit, Refusal> {
         let limits = Limits {
             max_calls: NonZeroU32::new(max_calls),
-            calls_per_second: None,
+            ..Limits::default()
         };
         self.desk.admit(limits, Instant::now(), Entry::Offer)
     }

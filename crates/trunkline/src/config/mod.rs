@@ -50,6 +50,8 @@ pub struct Config {
     pub call_config: trunkline_callconfig::Options,
     /// Health, metrics, status.
     pub admin: Admin,
+    /// What is counted.
+    pub metrics: Metrics,
     /// Who this process is among its equals.
     pub replica: Replica,
     /// Records of calls on their way to the database.
@@ -162,6 +164,20 @@ impl Default for Admin {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
         }
+    }
+}
+
+/// What is counted.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    /// Whether the series of tenants tell which tenant it is.
+    pub tenant_label: bool,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self { tenant_label: true }
     }
 }
 

@@ -65,7 +65,7 @@ impl Parts {
         migration: Migration,
         stop: &Stop,
     ) -> Result<Self, StartError> {
-        let recorder = metrics::install()?;
+        let recorder = metrics::install(&config.metrics)?;
         let store = wiring::open_store(config).await?;
         let replica = wiring::replica_name(config);
         let sink = StoreSink {

@@ -93,6 +93,10 @@ fn calls() {
         "trunkline_call_answer_seconds",
         "From a call's assignment to its answer: how long the caller hears ringing."
     );
+    describe_histogram!(
+        "trunkline_call_step_seconds",
+        "From a call's assignment to each step: joined, configured, model_ready, answered, active, first_sound, ended."
+    );
 }
 
 fn lookups_and_models() {

@@ -8,7 +8,9 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use tokio_util::sync::CancellationToken;
 use trunkline_supervisor::{Handle, ProjectState};
 
+use super::without_tenant::WithoutTenant;
 use super::{catalogue, process};
+use crate::config::Metrics;
 
 /// How often histograms are folded and the process's own figures read. Prometheus
 /// scrapes every 15 s or more.
@@ -35,7 +37,7 @@ pub enum MetricsError {
 ///
 /// # Errors
 /// When another recorder was installed.
-pub fn install() -> Result<PrometheusHandle, MetricsError> {
+pub fn install(options: &Metrics) -> Result<PrometheusHandle, MetricsError> {
     static INSTALLED: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
 
     let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -46,26 +48,36 @@ pub fn install() -> Result<PrometheusHandle, MetricsError> {
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)?
         .build_recorder();
     let handle = recorder.handle();
-    metrics::set_global_recorder(recorder).map_err(|_| MetricsError::Taken)?;
+    if options.tenant_label {
+        metrics::set_global_recorder(recorder).map_err(|_| MetricsError::Taken)?;
+    } else {
+        let recorder = WithoutTenant(recorder);
+        metrics::set_global_recorder(recorder).map_err(|_| MetricsError::Taken)?;
+    }
     describe();
+    begin();
     *installed = Some(handle.clone());
     Ok(handle)
 }
 
-fn describe() {
+pub(super) fn describe() {
     metrics::describe_gauge!(
         "trunkline_build_info",
         "Always 1; what runs, in its labels."
     );
+    catalogue::describe();
+    process::describe();
+}
+
+/// Brings to life what is there from the start.
+fn begin() {
     metrics::gauge!(
         "trunkline_build_info",
         "version" => env!("CARGO_PKG_VERSION"),
         "commit" => option_env!("TRUNKLINE_COMMIT").unwrap_or("unknown"),
     )
     .set(1.0);
-    catalogue::describe();
     catalogue::register();
-    process::describe();
 }
 
 /// Keeps the recorder small and the process's figures fresh, and gives each tenant
