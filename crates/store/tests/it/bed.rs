@@ -4,11 +4,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use secrecy::SecretString;
+use sqlx::migrate::{Migration, Migrator};
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Row as _};
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
-use trunkline_store::{Keyring, Options, Store, TenantFeed, TenantRow};
+use trunkline_store::{Actor, Keyring, Options, Store, TenantFeed, TenantRow};
 use trunkline_testbed::postgres::Postgres;
 
 use crate::logs;
@@ -44,6 +45,25 @@ impl Bed {
             .get_or_init(async || Postgres::start().await.unwrap())
             .await;
         Self::on(server).await
+    }
+
+    /// A database of an earlier release, as far as this migration.
+    pub(crate) async fn of_migration(last: i64) -> Self {
+        let bed = Self::unmigrated().await;
+        bed.migrate_to(last).await;
+        bed
+    }
+
+    /// Applies what is missing of the migrations up to this one.
+    pub(crate) async fn migrate_to(&self, last: i64) {
+        let all = sqlx::migrate!("../../migrations");
+        let until: Vec<Migration> = all.iter().filter(|m| m.version <= last).cloned().collect();
+        let migrator = Migrator::with_migrations(until);
+        let mut connection = self.sql.acquire().await.unwrap();
+        migrator
+            .run_direct(None, &mut *connection, false)
+            .await
+            .unwrap();
     }
 
     /// An empty database on this server.
@@ -108,6 +128,11 @@ impl Bed {
     pub(crate) async fn row(&self, slug: &str) -> TenantRow {
         self.store.tenant(slug).await.unwrap().unwrap()
     }
+}
+
+/// Who changes tenants in these tests.
+pub(crate) fn actor() -> Actor {
+    Actor::new("test:somebody")
 }
 
 pub(crate) fn open(url: &str, keys: &SecretString, change: impl FnOnce(&mut Options)) -> Store {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use trunkline_store::{AddError, NewTenant, StoreError};
 use trunkline_testbed::postgres::Postgres;
 
-use crate::bed::{Bed, Beside, LIMIT, open};
+use crate::bed::{Bed, Beside, LIMIT, actor, open};
 
 #[tokio::test]
 async fn a_database_that_is_away_is_unreachable_and_its_return_is_noticed() {
@@ -37,7 +37,7 @@ async fn an_error_never_shows_the_row_that_it_is_about() {
         .await;
     let mut tenant = NewTenant::new("acme", "wss://hidden.example", "key", "secret");
     tenant.max_calls = Some(10);
-    let error = bed.store.add_tenant(tenant).await.unwrap_err();
+    let error = bed.store.add_tenant(tenant, &actor()).await.unwrap_err();
     assert!(
         matches!(error, AddError::Store(StoreError::Refused { .. })),
         "{error:?}"

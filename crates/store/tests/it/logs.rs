@@ -7,7 +7,7 @@ use std::sync::Once;
 use trunkline_store::{FeedStatus, NewTenant, OpenError, RowProblem};
 use trunkline_testbed::postgres::Postgres;
 
-use crate::bed::{Bed, Beside, LIMIT, reaches};
+use crate::bed::{Bed, Beside, LIMIT, actor, reaches};
 
 thread_local! {
     /// What was logged on this thread, which is one test: its runtime has no
@@ -76,7 +76,7 @@ async fn statements_are_logged_and_no_value_is() {
         "hidden-three",
     );
     new.provider_api_key = Some("hidden-four".into());
-    bed.store.add_tenant(new).await.unwrap();
+    bed.store.add_tenant(new, &actor()).await.unwrap();
     bed.store.tenants().await.unwrap();
     bed.execute("UPDATE tenants SET livekit_api_secret_sealed = '\\x01' WHERE slug = 'broken'")
         .await;

@@ -2,9 +2,9 @@
 
 use chrono::DateTime;
 use trunkline_domain::{TenantId, TenantVersion};
-use trunkline_store::{Reporter, StateReport};
+use trunkline_store::{Expected, Reporter, StateReport};
 
-use crate::bed::Bed;
+use crate::bed::{Bed, actor};
 
 fn report(tenant_id: TenantId, state: &str) -> StateReport {
     StateReport {
@@ -77,7 +77,10 @@ async fn reports_of_tenants_that_are_gone_and_of_replicas_long_silent_are_not_sh
         )
         .await
         .unwrap();
-    bed.store.remove_tenant("gone").await.unwrap();
+    bed.store
+        .remove_tenant("gone", Expected::Any, &actor())
+        .await
+        .unwrap();
     assert_eq!(
         states(&bed).await,
         [("alive".into(), "registered".into(), None)]

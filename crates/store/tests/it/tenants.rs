@@ -2,9 +2,11 @@
 
 use serde_json::json;
 use trunkline_domain::{Tenant, TenantVersion};
-use trunkline_store::{AddError, ChangeError, Enablement, NewTenant, RowProblem, TenantRow};
+use trunkline_store::{
+    AddError, ChangeError, Enablement, Expected, NewTenant, RowProblem, TenantRow,
+};
 
-use crate::bed::{Bed, slugs_of};
+use crate::bed::{Bed, actor, slugs_of};
 
 fn new(slug: &str) -> NewTenant {
     NewTenant::new(slug, "wss://project.example", "key", "a-secret")
@@ -22,7 +24,10 @@ async fn a_plain_insert_and_the_command_make_the_same_tenant() {
          VALUES ('by-sql', 'wss://project.example', 'key', 'a-secret')",
     )
     .await;
-    bed.store.add_tenant(new("by-command")).await.unwrap();
+    bed.store
+        .add_tenant(new("by-command"), &actor())
+        .await
+        .unwrap();
     let shown = |row: &TenantRow| {
         let mut tenant = tenant(row).clone();
         tenant.id = trunkline_domain::TenantId(Default::default());
@@ -38,23 +43,29 @@ async fn everything_that_is_added_is_read_again() {
     let bed = Bed::start().await;
     let mut wanted = new("acme");
     wanted.enabled = Enablement::Disabled;
-    wanted.agent_name = "another".into();
+    wanted.agent_names = vec!["another".into(), "third".into()];
     wanted.deployment = Some("blue".into());
     wanted.call_config_url = Some("https://backend.example/call-config".into());
     wanted.call_config_bearer = Some("a-bearer".into());
+    wanted.call_config_signing_secret = Some("a-signing-secret".into());
     wanted.call_config_deadline_ms = 1_500;
     wanted.answer_deadline_ms = 2_500;
     wanted.default_config = json!({"startMessage": "Hello.", "later": [1]});
     wanted.provider_base_url = Some("wss://model.example/v1".into());
     wanted.provider_api_key = Some("a-model-key".into());
     wanted.max_calls = Some(7);
-    let (id, version) = bed.store.add_tenant(wanted).await.unwrap();
+    wanted.calls_per_second = Some(1.25);
+    wanted.max_call_minutes = Some(90);
+    let (id, version) = bed.store.add_tenant(wanted, &actor()).await.unwrap();
 
     let row = bed.row("acme").await;
     assert_eq!((row.id, row.version, row.enabled), (id, version, false));
     let shown = format!("{:?}", tenant(&row));
     for part in [
         "another",
+        "third",
+        "1250",
+        "5400s",
         "blue",
         "1.5s",
         "2.5s",
@@ -70,12 +81,13 @@ async fn everything_that_is_added_is_read_again() {
         trunkline_domain::same_secret(secret.unwrap(), &text.into())
     };
     assert!(is(lookup.bearer.as_ref(), "a-bearer"));
+    assert!(is(lookup.signing_secret.as_ref(), "a-signing-secret"));
     assert!(is(tenant(&row).provider.api_key.as_ref(), "a-model-key"));
     assert!(is(Some(&tenant(&row).project.api_secret), "a-secret"));
     let in_clear: i64 = bed
         .value(
             "SELECT count(livekit_api_secret) + count(call_config_bearer)
-             + count(provider_api_key) FROM tenants",
+             + count(call_config_signing_secret) + count(provider_api_key) FROM tenants",
         )
         .await;
     assert_eq!(in_clear, 0);
@@ -84,12 +96,16 @@ async fn everything_that_is_added_is_read_again() {
 #[tokio::test]
 async fn what_cannot_be_run_or_is_there_already_is_not_added() {
     let bed = Bed::start().await;
-    bed.store.add_tenant(new("acme")).await.unwrap();
-    let error = bed.store.add_tenant(new("acme")).await.unwrap_err();
+    bed.store.add_tenant(new("acme"), &actor()).await.unwrap();
+    let error = bed
+        .store
+        .add_tenant(new("acme"), &actor())
+        .await
+        .unwrap_err();
     assert_eq!(error.to_string(), "there is a tenant acme already");
     let mut wrong = new("Not A Slug");
     wrong.max_calls = Some(0);
-    let error = bed.store.add_tenant(wrong).await.unwrap_err();
+    let error = bed.store.add_tenant(wrong, &actor()).await.unwrap_err();
     assert!(
         matches!(&error, AddError::Invalid(i) if i.problems.len() == 2),
         "{error}"
@@ -100,10 +116,10 @@ async fn what_cannot_be_run_or_is_there_already_is_not_added() {
 #[tokio::test]
 async fn a_tenant_is_switched_off_and_on_and_removed_by_its_slug() {
     let bed = Bed::start().await;
-    let (id, version) = bed.store.add_tenant(new("acme")).await.unwrap();
+    let (id, version) = bed.store.add_tenant(new("acme"), &actor()).await.unwrap();
     let off = bed
         .store
-        .set_enabled("acme", Enablement::Disabled)
+        .set_enabled("acme", Enablement::Disabled, Expected::Any, &actor())
         .await
         .unwrap();
     assert!(off > version);
@@ -111,24 +127,34 @@ async fn a_tenant_is_switched_off_and_on_and_removed_by_its_slug() {
     // Already so: no change, and no new version.
     let again = bed
         .store
-        .set_enabled("acme", Enablement::Disabled)
+        .set_enabled("acme", Enablement::Disabled, Expected::Any, &actor())
         .await
         .unwrap();
     assert_eq!(again, off);
     let on = bed
         .store
-        .set_enabled("acme", Enablement::Enabled)
+        .set_enabled("acme", Enablement::Enabled, Expected::Any, &actor())
         .await
         .unwrap();
     assert!(on > off);
-    assert_eq!(bed.store.remove_tenant("acme").await.unwrap(), id);
+    assert_eq!(
+        bed.store
+            .remove_tenant("acme", Expected::Any, &actor())
+            .await
+            .unwrap(),
+        id
+    );
     assert!(bed.store.tenant("acme").await.unwrap().is_none());
 
-    let error = bed.store.remove_tenant("acme").await.unwrap_err();
+    let error = bed
+        .store
+        .remove_tenant("acme", Expected::Any, &actor())
+        .await
+        .unwrap_err();
     assert!(matches!(error, ChangeError::NoSuchTenant { .. }), "{error}");
     let error = bed
         .store
-        .set_enabled("acme", Enablement::Enabled)
+        .set_enabled("acme", Enablement::Enabled, Expected::Any, &actor())
         .await
         .unwrap_err();
     assert!(matches!(error, ChangeError::NoSuchTenant { .. }), "{error}");
@@ -191,7 +217,8 @@ async fn a_role_that_may_only_insert_can_onboard() {
 
 #[tokio::test]
 async fn rows_that_cannot_be_run_come_with_their_problems_and_do_not_stop_others() {
-    let bed = Bed::start().await;
+    // As they can stand in a table of an earlier time.
+    let bed = Bed::of_migration(3).await;
     bed.insert("good", "secret").await;
     bed.execute(
         "INSERT INTO tenants (slug, livekit_url, livekit_api_key) VALUES
@@ -203,6 +230,7 @@ async fn rows_that_cannot_be_run_come_with_their_problems_and_do_not_stop_others
                  -1, 0, '[]', 'other')",
     )
     .await;
+    bed.store.migrate().await.unwrap();
     let rows = bed.store.tenants().await.unwrap();
     assert_eq!(rows.len(), 4);
     for row in &rows {
@@ -233,7 +261,10 @@ async fn a_default_configuration_that_no_parser_takes_does_not_stop_others() {
     let bed = Bed::start().await;
     bed.insert("good", "secret").await;
     for (slug, json) in [
-        ("deep", "(repeat('[', 500) || repeat(']', 500))::jsonb"),
+        (
+            "deep",
+            "('{\"a\": ' || repeat('[', 500) || repeat(']', 500) || '}')::jsonb",
+        ),
         ("vast", "'{\"a\": 1e400}'::jsonb"),
         ("long", "jsonb_build_object('a', repeat('ä', 300000))"),
     ] {
