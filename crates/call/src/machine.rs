@@ -8,6 +8,8 @@
 //! - Whatever fails, the caller hears something: the tenant's default
 //!   configuration instead of the backend's, the recorded apology instead of the
 //!   model. Every wait for a peer has a deadline that leads there.
+//! - A tenant can limit how long a call may be, from its answer. Such a call ends as
+//!   one that is told to: the sentence that is being said is finished.
 //! - The end has one order: what is being said is said, the job is reported, the
 //!   phone side is removed (BYE), its leaving is awaited, then we leave.
 
@@ -206,6 +208,9 @@ pub(crate) struct CallMachine {
     answer_deadline: Option<Instant>,
     active_deadline: Option<Instant>,
     reply_deadline: Option<Instant>,
+    /// From the answer; `None`: as long as it takes.
+    longest: Option<Duration>,
+    longest_deadline: Option<Instant>,
     end_deadline: Option<Instant>,
     effects: VecDeque<Effect>,
 }
@@ -242,6 +247,8 @@ impl CallMachine {
             answer_deadline: None,
             active_deadline: None,
             reply_deadline: None,
+            longest: tenant.limits.max_call_duration,
+            longest_deadline: None,
             end_deadline: None,
             effects: VecDeque::new(),
         };
@@ -267,6 +274,7 @@ impl CallMachine {
             self.answer_deadline,
             self.active_deadline,
             self.reply_deadline,
+            self.longest_deadline,
             self.end_deadline,
         ]
         .into_iter()
@@ -321,7 +329,7 @@ impl CallMachine {
                 }
             }
             Input::Cut(cuts) => self.on_cut(cuts),
-            Input::Stop => self.on_stop(now),
+            Input::Stop => self.end_on_purpose(now, CallOutcome::Cut),
             Input::Tick => self.on_tick(now),
         }
     }
@@ -433,6 +441,9 @@ impl CallMachine {
     fn on_published(&mut self, now: Instant) {
         self.published = true;
         self.times.answered = Some(now - self.started);
+        if self.outcome.is_none() {
+            self.longest_deadline = self.longest.map(|longest| now + longest);
+        }
         match self.phase {
             Phase::Answering if self.active => self.talk(now),
             Phase::Closing if self.active => self.open_playout(now),
@@ -461,11 +472,13 @@ impl CallMachine {
         self.effects.push_back(Effect::OpenPlayout);
     }
 
-    fn on_stop(&mut self, now: Instant) {
+    /// Ends the call after the sentence that is being said.
+    fn end_on_purpose(&mut self, now: Instant, outcome: CallOutcome) {
+        self.longest_deadline = None;
         if self.outcome.is_some() {
             return;
         }
-        self.set_outcome(CallOutcome::Cut);
+        self.set_outcome(outcome);
         if self.phase == Phase::Talking && self.sounding {
             self.phase = Phase::Closing;
             self.end_deadline = Some(now + LAST_WORDS);
@@ -488,6 +501,8 @@ impl CallMachine {
         } else if due(self.missing_deadline) {
             let detail = "the phone side was not found again after a reconnection".to_owned();
             self.give_up(now, CallOutcome::RoomClosed, detail);
+        } else if due(self.longest_deadline) {
+            self.end_on_purpose(now, CallOutcome::DurationLimit);
         } else if due(self.active_deadline) {
             // Better heard by nobody than silent to somebody.
             self.active_deadline = None;
@@ -528,6 +543,7 @@ impl CallMachine {
         self.answer_deadline = None;
         self.active_deadline = None;
         self.reply_deadline = None;
+        self.longest_deadline = None;
         self.end_deadline = Some(now + LEAVE_WAIT);
         let outcome = *self.outcome.get_or_insert(CallOutcome::AgentHungUp);
         let status = if outcome.is_success() {

@@ -8,6 +8,7 @@ mod lookup;
 mod options;
 mod reason;
 mod request;
+mod signature;
 mod unknown;
 
 pub use lookup::{Lookup, LookupError, Resolved};

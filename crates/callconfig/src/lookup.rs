@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use chrono::Utc;
 use reqwest::header::{
     ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
 };
@@ -20,6 +21,7 @@ use trunkline_domain::{
 };
 
 use crate::reason::problem;
+use crate::signature::{SIGNATURE, TIMESTAMP, signature};
 use crate::unknown::UnknownFields;
 use crate::{CallConfigRequest, FallbackReason, Options};
 
@@ -197,6 +199,13 @@ impl Lookup {
             .body(question.body.clone());
         if let Some(bearer) = &settings.bearer {
             request = request.bearer_auth(bearer.expose_secret());
+        }
+        // Anew for each attempt: what is repeated is as fresh as what was first.
+        if let Some(secret) = &settings.signing_secret {
+            let now = Utc::now().timestamp();
+            request = request
+                .header(TIMESTAMP, now)
+                .header(SIGNATURE, signature(secret, now, &question.body));
         }
         let response = request.send().await.map_err(|error| {
             if error.is_builder() {

@@ -21,6 +21,13 @@ fn tenant() -> Tenant {
     .unwrap()
 }
 
+/// One that lets a call last a minute.
+fn brief_tenant() -> Tenant {
+    let mut tenant = tenant();
+    tenant.limits.max_call_duration = Some(Duration::from_secs(60));
+    tenant
+}
+
 fn sip(status: CallStatus) -> SipParticipant {
     let mut sip = SipParticipant::from_attributes("sip_1", [("sip.ruleID", "SDR_1")]);
     sip.status = status;
@@ -81,9 +88,13 @@ struct Call {
 
 impl Call {
     fn new() -> Self {
+        Self::of(&tenant())
+    }
+
+    fn of(tenant: &Tenant) -> Self {
         let now = Instant::now();
         let mut call = Self {
-            machine: CallMachine::new(now, &tenant()),
+            machine: CallMachine::new(now, tenant),
             now,
             played: vec![],
         };
@@ -92,14 +103,22 @@ impl Call {
     }
 
     fn ringing() -> Self {
-        let mut call = Self::new();
+        Self::new().rings()
+    }
+
+    fn rings(self) -> Self {
+        let mut call = self;
         call.step(Input::Joined);
         call.step(Input::Caller(sip(CallStatus::Ringing)));
         call
     }
 
     fn talking() -> Self {
-        let mut call = Self::ringing();
+        Self::new().talks()
+    }
+
+    fn talks(self) -> Self {
+        let mut call = self.rings();
         call.step(Input::ModelConnected);
         call.step(Input::Configured(resolved("Hello.", "gpt-realtime")));
         call.step(Input::Model(Event::Ready { dropped: vec![] }));
@@ -287,6 +306,57 @@ fn told_to_stop_while_it_rings_we_refuse_the_call() {
     assert_eq!(
         call.step(Input::Stop),
         ["report Success", "drop model", "bye"]
+    );
+}
+
+#[test]
+fn a_call_that_lasts_as_long_as_the_tenant_lets_one_ends_after_the_sentence() {
+    let mut call = Call::of(&brief_tenant()).talks();
+    let answered = call.now;
+    // The model speaks for longer than the call may be.
+    while call.now < answered + Duration::from_secs(60) {
+        assert!(!call.machine.is_over());
+        call.model(audio("greeting"));
+        call.now += Duration::from_secs(2);
+    }
+    assert!(call.machine.deadline().unwrap() <= call.now);
+    assert!(call.step(Input::Tick).is_empty(), "the sentence goes on");
+    assert_eq!(
+        call.step(Input::PlayoutDrained),
+        ["report Success", "drop model", "bye"]
+    );
+    assert_eq!(call.step(Input::CallerLeft), ["leave"]);
+    assert_eq!(call.outcome(), CallOutcome::DurationLimit);
+}
+
+#[test]
+fn a_call_at_its_limit_in_silence_ends_at_once_and_a_long_sentence_is_broken_off() {
+    let mut silent = Call::of(&brief_tenant()).talks();
+    silent.model(done("greeting", ResponseStatus::Completed));
+    silent.step(Input::PlayoutDrained);
+    assert_eq!(silent.wait(), ["report Success", "drop model", "bye"]);
+    assert_eq!(silent.wait(), ["leave"]);
+    assert_eq!(silent.outcome(), CallOutcome::DurationLimit);
+
+    let mut endless = Call::of(&brief_tenant()).talks();
+    endless.now += Duration::from_secs(60);
+    assert!(endless.step(Input::Tick).is_empty());
+    let told = endless.now;
+    assert_eq!(endless.wait(), ["report Success", "drop model", "bye"]);
+    assert_eq!(endless.now - told, LAST_WORDS);
+}
+
+#[test]
+fn the_time_that_the_phone_rings_does_not_count() {
+    let mut call = Call::of(&brief_tenant()).rings();
+    assert!(call.machine.deadline().unwrap() - call.now < Duration::from_secs(60));
+    call.now += Duration::from_secs(5);
+    let mut call = call.talks();
+    call.model(done("greeting", ResponseStatus::Completed));
+    call.step(Input::PlayoutDrained);
+    assert_eq!(
+        call.machine.deadline().unwrap() - call.now,
+        Duration::from_secs(60)
     );
 }
 
@@ -557,9 +627,10 @@ proptest! {
     /// and a call that nobody talks to any more ends.
     #[test]
     fn every_course_ends_in_order(
-        inputs in proptest::collection::vec((any_input(), 0u64..3000), 0..60)
+        inputs in proptest::collection::vec((any_input(), 0u64..3000), 0..60),
+        tenant in prop_oneof![Just(tenant()), Just(brief_tenant())],
     ) {
-        let mut call = Call::new();
+        let mut call = Call::of(&tenant);
         let mut all = Vec::new();
         for (input, pause_ms) in inputs {
             call.now += Duration::from_millis(pause_ms);

@@ -1,5 +1,7 @@
 //! What a backend is asked.
 
+use aws_lc_rs::hmac;
+use chrono::Utc;
 use insta::assert_json_snapshot;
 use serde_json::Value;
 use trunkline_callconfig::CallConfigRequest;
@@ -50,6 +52,46 @@ async fn a_tenant_without_a_token_sends_none() {
     resolve(&tenant).await;
     let requests = server.received_requests().await.unwrap();
     assert!(!requests[0].headers.contains_key("authorization"));
+}
+
+#[tokio::test]
+async fn a_tenant_with_a_signing_secret_signs_each_attempt() {
+    let server = MockServer::start().await;
+    Mock::given(method("POST"))
+        .respond_with(ResponseTemplate::new(503))
+        .up_to_n_times(1)
+        .mount(&server)
+        .await;
+    Mock::given(method("POST"))
+        .respond_with(ResponseTemplate::new(200).set_body_string("{}"))
+        .mount(&server)
+        .await;
+    let mut tenant = tenant(Some(&server.uri()));
+    let plain = tenant.clone();
+    tenant.lookup.as_mut().unwrap().signing_secret = Some("signs-for-acme".into());
+    let before = Utc::now().timestamp();
+    resolve(&tenant).await;
+    let requests = server.received_requests().await.unwrap();
+    assert_eq!(requests.len(), 2);
+    for request in &requests {
+        let timestamp = request.headers["trunkline-timestamp"].to_str().unwrap();
+        assert!(timestamp.parse::<i64>().unwrap() >= before);
+        // As a backend verifies it: docs/call-config.md.
+        let key = hmac::Key::new(hmac::HMAC_SHA256, b"signs-for-acme");
+        let signed = [timestamp.as_bytes(), b".", &request.body].concat();
+        let tag: String = hmac::sign(&key, &signed)
+            .as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        assert_eq!(request.headers["trunkline-signature"], format!("v1={tag}"));
+    }
+
+    resolve(&plain).await;
+    let requests = server.received_requests().await.unwrap();
+    let unsigned = &requests.last().unwrap().headers;
+    assert!(!unsigned.contains_key("trunkline-signature"));
+    assert!(!unsigned.contains_key("trunkline-timestamp"));
 }
 
 #[test]
