@@ -23,6 +23,7 @@ use trunkline_domain as domain;
 use trunkline_realtime::{Command, Recovery, Session};
 
 use crate::assignment::{Assignment, JobReporter};
+use crate::live::Entered;
 use crate::machine::{CallMachine, Effect, Input, Retry};
 use crate::playout::Voice;
 use crate::room::{Reading, RoomReader};
@@ -67,6 +68,7 @@ pub(crate) struct Drive {
     /// Raised with every new model socket, so that the result of an attempt that
     /// was given up is recognised.
     model_generation: u64,
+    entered: Entered,
 }
 
 impl Drive {
@@ -79,13 +81,15 @@ impl Drive {
         let machine = CallMachine::new(Instant::now(), &tenant);
         let pending = FuturesUnordered::new();
         pending.push(join(&assignment));
+        let started_at = Utc::now();
+        let entered = services.live.enter(&tenant, &assignment, started_at);
         Self {
             services,
             tenant,
             assignment,
             jobs,
             machine,
-            started_at: Utc::now(),
+            started_at,
             pending,
             room: None,
             reader: RoomReader::default(),
@@ -94,12 +98,15 @@ impl Drive {
             speaker: Speaker::new(),
             model: None,
             model_generation: 0,
+            entered,
         }
     }
 
     /// Runs the call to its end.
     pub(crate) async fn run(mut self, stop: CancellationToken) -> CallRecord {
         let mut stopped = false;
+        let mut hung_up = false;
+        let hang_up = self.entered.hang_up().clone();
         self.perform_effects();
         while !self.machine.is_over() {
             let deadline = self.machine.deadline();
@@ -119,11 +126,16 @@ impl Drive {
                     stopped = true;
                     Some(Input::Stop)
                 }
+                () = hang_up.cancelled(), if !hung_up => {
+                    hung_up = true;
+                    Some(Input::HangUp)
+                }
                 () = sleep_until(deadline) => Some(Input::Tick),
             };
             if let Some(input) = input {
                 self.machine.handle(Instant::now(), input);
                 self.perform_effects();
+                self.entered.progress(self.machine.progress());
             }
         }
         self.leave().await;
@@ -171,6 +183,7 @@ impl Drive {
                     "the phone side is in the room",
                 );
                 self.sip = Some(sip.clone());
+                self.entered.seen(&sip);
                 Some(Input::Caller(sip))
             }
             Reading::Input(input) => Some(input),
@@ -351,6 +364,7 @@ impl Drive {
 
     fn record(self) -> CallRecord {
         let summary = self.machine.summary();
+        self.entered.ended(summary.outcome);
         let sip = self.sip;
         CallRecord {
             id: self.assignment.call_id,

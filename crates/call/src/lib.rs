@@ -8,6 +8,7 @@
 mod apology;
 mod assignment;
 mod drive;
+mod live;
 mod machine;
 mod playout;
 mod room;
@@ -30,6 +31,7 @@ use url::Url;
 use crate::drive::Drive;
 
 pub use assignment::{Assignment, JobReporter, JobStatus};
+pub use live::{CallNews, CallStep, Entered, LiveCall, LiveCalls};
 
 /// What the calls of a process share.
 pub struct Services {
@@ -37,6 +39,7 @@ pub struct Services {
     models: Connector,
     default_provider: DefaultProvider,
     rooms: room_api::RoomApi,
+    live: LiveCalls,
 }
 
 /// The model's provider for tenants that bring none of their own.
@@ -62,7 +65,13 @@ impl Services {
             models,
             default_provider,
             rooms: room_api::RoomApi::new(cut),
+            live: LiveCalls::default(),
         }
+    }
+
+    /// The calls that run with these services.
+    pub fn live(&self) -> &LiveCalls {
+        &self.live
     }
 
     /// The tenant's model, or what the process has for tenants without their own.

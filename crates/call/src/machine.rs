@@ -26,6 +26,7 @@ use trunkline_domain as domain;
 use trunkline_realtime::{Command, Event, ItemId, ResponseId};
 
 use crate::assignment::JobStatus;
+use crate::live::{CallStep, Progress};
 use crate::playout::Cut;
 
 /// How long we wait in a room for its phone side. The bridge is there before we
@@ -100,6 +101,8 @@ pub(crate) enum Input {
     Cut(Vec<Cut>),
     /// The call is to end: its job was terminated, or the process stops.
     Stop,
+    /// An operator wants the call to end.
+    HangUp,
     /// A deadline was reached.
     Tick,
 }
@@ -202,6 +205,8 @@ pub(crate) struct CallMachine {
     outcome: Option<CallOutcome>,
     detail: Option<String>,
     times: CallTimes,
+    /// Responses that were given to their end.
+    replies: u32,
     caller_deadline: Option<Instant>,
     missing_deadline: Option<Instant>,
     answer_within: Duration,
@@ -241,6 +246,7 @@ impl CallMachine {
             outcome: None,
             detail: None,
             times: CallTimes::default(),
+            replies: 0,
             caller_deadline: None,
             missing_deadline: None,
             answer_within: tenant.answer_deadline,
@@ -330,6 +336,7 @@ impl CallMachine {
             }
             Input::Cut(cuts) => self.on_cut(cuts),
             Input::Stop => self.end_on_purpose(now, CallOutcome::Cut),
+            Input::HangUp => self.end_on_purpose(now, CallOutcome::EndedByOperator),
             Input::Tick => self.on_tick(now),
         }
     }
@@ -568,6 +575,24 @@ impl CallMachine {
         self.end_deadline = None;
         self.times.ended = Some(now - self.started);
         self.effects.push_back(Effect::Leave);
+    }
+
+    /// How far the call is.
+    pub(crate) fn progress(&self) -> Progress {
+        let step = match self.phase {
+            Phase::Preparing if self.times.joined.is_none() => CallStep::Joining,
+            Phase::Preparing => CallStep::Ringing,
+            Phase::Answering => CallStep::Answering,
+            Phase::Talking => CallStep::Talking,
+            Phase::Closing => CallStep::Closing,
+            Phase::Parting => CallStep::Parting,
+            Phase::Over => CallStep::Over,
+        };
+        Progress {
+            step,
+            times: self.times,
+            replies: self.replies,
+        }
     }
 
     /// What the record says of the course of the call.

@@ -5,6 +5,7 @@
 //! answer) enters the program through the constructors of this crate, which
 //! bound and check it. What has one of these types needs no second check.
 
+mod access;
 mod chain;
 mod config;
 mod ids;
@@ -16,6 +17,7 @@ mod shorten;
 mod sip;
 mod tenant;
 
+pub use access::{AccessScope, InvalidScope};
 pub use chain::chain;
 pub use config::{
     CallConfig, CallConfigPatch, InvalidConfig, MAX_CONFIG_BYTES, MAX_PROMPT_CHARS,

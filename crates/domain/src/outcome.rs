@@ -53,6 +53,8 @@ pub enum CallOutcome {
     /// We were told to end it: its job was terminated, or the process's grace
     /// period was over.
     Cut,
+    /// An operator hung up, by the API.
+    EndedByOperator,
     /// A fault of ours ended the call.
     Crashed,
 }
@@ -70,6 +72,7 @@ impl CallOutcome {
             Self::ModelFailed => "model_failed",
             Self::JoinFailed => "join_failed",
             Self::Cut => "cut",
+            Self::EndedByOperator => "ended_by_operator",
             Self::Crashed => "crashed",
         }
     }
@@ -83,7 +86,8 @@ impl CallOutcome {
             | Self::AgentHungUp
             | Self::DurationLimit
             | Self::RoomClosed
-            | Self::Cut => true,
+            | Self::Cut
+            | Self::EndedByOperator => true,
             Self::NoCaller | Self::ModelFailed | Self::JoinFailed | Self::Crashed => false,
         }
     }

@@ -48,7 +48,100 @@ pub struct RecordedCall {
     pub ended_ms: Option<i64>,
 }
 
+/// Which calls are looked for. `None`: all.
+#[derive(Debug, Clone, Default)]
+pub struct CallFilter {
+    /// Whose.
+    pub tenant_id: Option<Uuid>,
+    /// How it ended.
+    pub outcome: Option<String>,
+    /// Started then or later.
+    pub from: Option<DateTime<Utc>>,
+    /// Started before.
+    pub to: Option<DateTime<Utc>>,
+    /// The caller's number, as the trunk gave it.
+    pub caller: Option<String>,
+}
+
+/// Where a call stands in the order of calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallKey {
+    /// When it started.
+    pub started_at: DateTime<Utc>,
+    /// Which of those that started then.
+    pub id: Uuid,
+}
+
 impl Store {
+    /// Calls that are over, the last to start first; those that stand behind `after`.
+    ///
+    /// # Errors
+    /// When the database is away or refuses.
+    pub async fn calls(
+        &self,
+        filter: CallFilter,
+        after: Option<CallKey>,
+        limit: u32,
+    ) -> Result<Vec<RecordedCall>, StoreError> {
+        self.with(async |connection: &mut PgConnection| {
+            Ok(sqlx::query_as!(
+                RecordedCall,
+                r#"
+                SELECT
+                    id, tenant_id, replica, job_id, room, sip_call_id, trunk_id, direction,
+                    caller, called, config_source, fallback_reason, model, outcome, detail,
+                    started_at, joined_ms, configured_ms, model_ready_ms, answered_ms,
+                    active_ms, first_sound_ms, ended_ms
+                FROM calls
+                WHERE ($1::uuid IS NULL OR tenant_id = $1)
+                    AND ($2::text IS NULL OR outcome = $2)
+                    AND ($3::timestamptz IS NULL OR started_at >= $3)
+                    AND ($4::timestamptz IS NULL OR started_at < $4)
+                    AND ($5::text IS NULL OR caller = $5)
+                    AND ($6::timestamptz IS NULL OR (started_at, id) < ($6, $7))
+                ORDER BY started_at DESC, id DESC
+                LIMIT $8
+                "#,
+                filter.tenant_id,
+                filter.outcome,
+                filter.from,
+                filter.to,
+                filter.caller,
+                after.map(|key| key.started_at),
+                after.map(|key| key.id),
+                i64::from(limit),
+            )
+            .fetch_all(connection)
+            .await?)
+        })
+        .await
+    }
+
+    /// One call that is over.
+    ///
+    /// # Errors
+    /// When the database is away or refuses.
+    pub async fn call(&self, id: Uuid) -> Result<Option<RecordedCall>, StoreError> {
+        self.with(async |connection: &mut PgConnection| {
+            Ok(sqlx::query_as!(
+                RecordedCall,
+                r#"
+                SELECT
+                    id, tenant_id, replica, job_id, room, sip_call_id, trunk_id, direction,
+                    caller, called, config_source, fallback_reason, model, outcome, detail,
+                    started_at, joined_ms, configured_ms, model_ready_ms, answered_ms,
+                    active_ms, first_sound_ms, ended_ms
+                FROM calls
+                WHERE id = $1
+                "#,
+                id,
+            )
+            .fetch_optional(connection)
+            .await?)
+        })
+        .await
+    }
+
     /// Writes the record of a call; again under the same id: the later one holds.
     /// So it may be repeated when it is not known whether it arrived.
     ///

@@ -11,6 +11,7 @@
 //! Every wait on the database is bounded, and what was not answered in time
 //! costs its connection, not a place in the pool.
 
+mod api;
 mod backoff;
 mod calls;
 mod error;
@@ -27,7 +28,11 @@ mod store;
 mod tenants;
 mod violation;
 
-pub use calls::RecordedCall;
+pub use api::{
+    AddTokenError, ApiToken, AuditEntry, AuditOutcome, AuditRow, Credential, InvalidToken, IssuedToken,
+    NewToken, PresentedToken,
+};
+pub use calls::{CallFilter, CallKey, RecordedCall};
 pub use error::{DatabaseError, StoreError};
 pub use feed::{FeedStatus, Snapshot, TenantFeed};
 pub use keyring::{Keyring, KeyringError};

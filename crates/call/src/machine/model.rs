@@ -179,6 +179,7 @@ impl CallMachine {
         }
         match status {
             ResponseStatus::Completed | ResponseStatus::Incomplete { .. } if has_sounded => {
+                self.replies += 1;
                 self.reply_deadline = None;
             }
             ResponseStatus::Completed | ResponseStatus::Incomplete { .. } => {

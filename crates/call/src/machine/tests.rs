@@ -301,6 +301,19 @@ fn told_to_stop_we_finish_the_sentence_and_send_the_caller_away() {
 }
 
 #[test]
+fn a_hang_up_by_an_operator_is_ordinary_and_has_an_outcome_of_its_own() {
+    let mut call = Call::talking();
+    assert!(call.step(Input::HangUp).is_empty());
+    assert_eq!(call.machine.progress().step, CallStep::Closing);
+    assert_eq!(
+        call.step(Input::PlayoutDrained),
+        ["report Success", "drop model", "bye"]
+    );
+    assert_eq!(call.step(Input::CallerLeft), ["leave"]);
+    assert_eq!(call.outcome(), CallOutcome::EndedByOperator);
+}
+
+#[test]
 fn told_to_stop_while_it_rings_we_refuse_the_call() {
     let mut call = Call::ringing();
     assert_eq!(

@@ -1,0 +1,191 @@
+//! What a request carries, with problems instead of axum's own texts. Those repeat
+//! values, which can be secrets.
+
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+
+use super::problem::{FieldProblem, Kind, Problem};
+
+/// A body of JSON.
+pub(crate) struct Json<T>(pub(crate) T);
+
+/// The query.
+pub(crate) struct Query<T>(pub(crate) T);
+
+/// The variable parts of the path.
+pub(crate) struct Path<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if !is_json(request.headers()) {
+            return Err(Problem::new(
+                Kind::NotJson,
+                "send the header content-type: application/json",
+            ));
+        }
+        let body = Bytes::from_request(request, state).await;
+        let body = body.map_err(|rejection| match rejection {
+            BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
+                Problem::new(
+                    Kind::TooLarge,
+                    format!("{} bytes are taken at the most", super::MAX_BODY_BYTES),
+                )
+            }
+            _ => Problem::new(Kind::Malformed, "the body broke off"),
+        })?;
+        parse(&body).map(Self)
+    }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let query = axum::extract::Query::<T>::from_request_parts(parts, state).await;
+        let wrong = |rejection: axum::extract::rejection::QueryRejection| {
+            use std::error::Error as _;
+            // The innermost error names the parameter and what is expected.
+            let text = rejection
+                .source()
+                .map_or_else(|| rejection.to_string(), ToString::to_string);
+            let (field, problem) = match text.split_once(": ") {
+                Some((field, rest)) if !field.contains(' ') => (field, rest),
+                _ => ("query", text.as_str()),
+            };
+            Problem::invalid(vec![told(field, problem)])
+        };
+        query.map(|query| Self(query.0)).map_err(wrong)
+    }
+}
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = axum::extract::Path::<T>::from_request_parts(parts, state).await;
+        // What cannot be a name names nothing.
+        path.map(|path| Self(path.0))
+            .map_err(|_| Problem::new(Kind::NotFound, "there is nothing of this name"))
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok());
+    let essence = value.and_then(|v| v.split(';').next()).map(str::trim);
+    essence.is_some_and(|kind| {
+        let kind = kind.to_ascii_lowercase();
+        kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
+    })
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        let inner = error.into_inner();
+        if inner.is_data() {
+            Problem::invalid(vec![told(&path, &inner.to_string())])
+        } else {
+            malformed(&inner)
+        }
+    })?;
+    reader.end().map_err(|error| malformed(&error))?;
+    Ok(value)
+}
+
+fn malformed(error: &serde_json::Error) -> Problem {
+    Problem::new(
+        Kind::Malformed,
+        format!(
+            "the body is not JSON: line {}, column {}",
+            error.line(),
+            error.column()
+        ),
+    )
+}
+
+/// What serde says, without the value that it found.
+fn told(path: &str, text: &str) -> FieldProblem {
+    let place = text.rfind(" at line ").unwrap_or(text.len());
+    let text = &text[..place];
+    let quoted = |text: &str| text.split('`').nth(1).map(str::to_owned);
+    let under = |name: String| match path {
+        "." | "" | "query" => name,
+        path if path == name || path.ends_with(&format!(".{name}")) => path.to_owned(),
+        path => format!("{path}.{name}"),
+    };
+    let expected = text.rsplit_once("expected ").map(|(_, what)| what);
+    if let Some(name) = text.strip_prefix("unknown field ").and_then(quoted) {
+        let remedy = match expected {
+            Some(known) => format!("there are {}", known.trim_start_matches("one of ")),
+            None => "leave it out".to_owned(),
+        };
+        let name: String = name.chars().take(64).collect();
+        FieldProblem::new(under(name), "is not known", remedy)
+    } else if let Some(name) = text.strip_prefix("missing field ").and_then(quoted) {
+        FieldProblem::new(under(name), "is missing", "add it")
+    } else {
+        let remedy = match expected {
+            Some(what) => format!("it must be {what}"),
+            None => "see its description in /v1/openapi.json".to_owned(),
+        };
+        let field = if path == "." { "body" } else { path };
+        FieldProblem::new(field, "has a value that cannot be used", remedy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Outer {
+        #[expect(dead_code, reason = "only its reading is tested")]
+        secret: String,
+        #[expect(dead_code, reason = "only its reading is tested")]
+        number: Option<i32>,
+    }
+
+    fn problem(body: &str) -> String {
+        let problem = parse::<Outer>(body.as_bytes()).unwrap_err();
+        serde_json::to_string(&problem).unwrap()
+    }
+
+    #[test]
+    fn a_wrong_body_is_told_by_field_and_no_value_is_repeated() {
+        let text = problem(r#"{"secret": 123456789}"#);
+        assert!(text.contains(r#""field":"secret""#), "{text}");
+        assert!(text.contains("it must be a string"), "{text}");
+        assert!(!text.contains("123456789"), "{text}");
+        let text = problem(r#"{"secret": "a", "number": "hunter2, expected hunter3"}"#);
+        assert!(!text.contains("hunter2"), "{text}");
+        assert!(text.contains(r#""field":"number""#), "{text}");
+    }
+
+    #[test]
+    fn unknown_and_missing_fields_are_named() {
+        let text = problem(r#"{"secret": "a", "colour": 1}"#);
+        assert!(text.contains(r#""field":"colour","problem":"is not known""#), "{text}");
+        let text = problem("{}");
+        assert!(text.contains(r#""field":"secret","problem":"is missing""#), "{text}");
+    }
+
+    #[test]
+    fn what_is_no_json_is_malformed_and_nothing_may_follow() {
+        for body in ["", "{", "hunter2", r#"{"secret": "a"} {}"#] {
+            let text = problem(body);
+            assert!(text.contains("problem:malformed"), "{text}");
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What the routes know.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use trunkline_call::LiveCalls;
+use trunkline_store::{Reporter, Store};
+use trunkline_supervisor::Handle;
+
+use super::auth::Gate;
+
+/// How many clients may listen to events at the same time. Each costs a task and a
+/// place among the readers of news.
+const MAX_LISTENERS: usize = 100;
+
+/// How much may be asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct ApiLimits {
+    /// Requests per second of one token. Five times as many may come at once.
+    pub requests_per_second: u32,
+    /// Failed authentications per minute from one address.
+    pub failures_per_minute: u32,
+}
+
+impl Default for ApiLimits {
+    fn default() -> Self {
+        Self {
+            // A page that shows everything asks for some ten things a second.
+            requests_per_second: 50,
+            // A person mistypes thrice; a script that guesses is stopped. Nothing
+            // can be guessed: this keeps the database out of it.
+            failures_per_minute: 10,
+        }
+    }
+}
+
+/// What the API is made of.
+pub struct ApiParts {
+    /// Who this process is in the states that it reports.
+    pub replica: Reporter,
+    /// The database.
+    pub store: Store,
+    /// How the projects are doing.
+    pub projects: Handle,
+    /// The calls under way.
+    pub calls: LiveCalls,
+    /// Cancelled, this process takes no more calls and ends with the last one.
+    pub drain: CancellationToken,
+    /// How much may be asked for.
+    pub limits: ApiLimits,
+}
+
+/// What the routes read. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct ApiState {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    parts: ApiParts,
+    gate: Gate,
+    listeners: Arc<Semaphore>,
+}
+
+impl ApiState {
+    pub(crate) fn new(parts: ApiParts) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                gate: Gate::new(parts.limits),
+                parts,
+                listeners: Arc::new(Semaphore::new(MAX_LISTENERS)),
+            }),
+        }
+    }
+
+    pub(crate) fn replica(&self) -> &Reporter {
+        &self.inner.parts.replica
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.inner.parts.store
+    }
+
+    pub(crate) fn projects(&self) -> &Handle {
+        &self.inner.parts.projects
+    }
+
+    pub(crate) fn calls(&self) -> &LiveCalls {
+        &self.inner.parts.calls
+    }
+
+    pub(crate) fn drain(&self) -> &CancellationToken {
+        &self.inner.parts.drain
+    }
+
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.inner.gate
+    }
+
+    pub(crate) fn listeners(&self) -> &Arc<Semaphore> {
+        &self.inner.listeners
+    }
+}
+
+/// How long a listener to events is served before it has to come again, and show its
+/// token again: what was revoked listens no longer than this.
+pub(crate) const LISTEN_LIMIT: Duration = Duration::from_secs(15 * 60);
