@@ -4,6 +4,7 @@
 //! machine or for the cluster's network. No answer holds a secret, a phone
 //! number or a room's name.
 
+pub mod api;
 mod routes;
 mod server;
 mod state;

@@ -63,6 +63,7 @@ pub struct Product {
     program: PathBuf,
     environment: Vec<(String, String)>,
     admin: u16,
+    api: u16,
     http: reqwest::Client,
 }
 
@@ -81,7 +82,7 @@ impl Product {
             .prefix("trunkline-product-")
             .tempdir()
             .context("cannot make a directory for trunkline")?;
-        let [admin] = ports::free_tcp().context("there is no free port")?;
+        let [admin, api] = ports::free_tcp().context("there is no free port")?;
         let keys = run(&program, &["keys", "generate"], &[]).await?;
         let mut environment = vec![
             (
@@ -92,6 +93,10 @@ impl Product {
             (
                 "TRUNKLINE_ADMIN__LISTEN".to_owned(),
                 format!("127.0.0.1:{admin}"),
+            ),
+            (
+                "TRUNKLINE_API__LISTEN".to_owned(),
+                format!("127.0.0.1:{api}"),
             ),
             ("TRUNKLINE_LOG__FORMAT".to_owned(), "json".to_owned()),
         ];
@@ -110,6 +115,7 @@ impl Product {
             program,
             environment,
             admin,
+            api,
             http,
         };
         product.answers().await?;
@@ -123,6 +129,12 @@ impl Product {
     /// When it fails; what it said is in the error.
     pub async fn command(&self, arguments: &[&str]) -> anyhow::Result<String> {
         run(&self.program, arguments, &self.environment).await
+    }
+
+    /// Where the API under `/v1` is. A token is made with the command line.
+    #[must_use]
+    pub fn api_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.api)
     }
 
     /// The body of an admin route.

@@ -25,8 +25,7 @@ const REPORT_LIMIT: Duration = Duration::from_secs(1);
 const RETRACT_LIMIT: Duration = Duration::from_secs(2);
 
 /// Reports until told to stop, then takes the reports back.
-pub async fn run(store: Store, name: String, projects: Handle, stop: CancellationToken) {
-    let replica = Reporter::starting(&name);
+pub async fn run(store: Store, replica: Reporter, projects: Handle, stop: CancellationToken) {
     let mut first = true;
     let mut changes = projects.changes();
     let mut repeat = tokio::time::interval_at(Instant::now() + REPORT_INTERVAL, REPORT_INTERVAL);

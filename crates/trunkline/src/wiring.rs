@@ -51,12 +51,12 @@ pub async fn open_store(config: &Config) -> Result<Store, OpenError> {
 ///
 /// # Errors
 /// When `database.url` is not set or cannot be used.
-pub fn open_store_to_migrate(config: &Config) -> Result<Store, OpenError> {
+pub fn open_store_without_keys(config: &Config) -> Result<Store, OpenError> {
     let mut problems = Vec::new();
     let Some(url) = required(&config.database.url, "database.url", &mut problems) else {
         return Err(ConfigError { problems }.into());
     };
-    // Tables hold no secrets: a key that is thrown away does.
+    // Nothing is sealed or opened: a key that is thrown away does.
     let keyring = Keyring::from_keys(&Keyring::generate_key()?)?;
     open(config, url, keyring)
 }

@@ -4,6 +4,7 @@ mod actor;
 mod change;
 mod history;
 mod new;
+mod names;
 mod read;
 mod record;
 mod rotate;

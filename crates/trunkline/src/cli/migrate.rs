@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::wiring;
 
 pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
-    let store = wiring::open_store_to_migrate(config)?;
+    let store = wiring::open_store_without_keys(config)?;
     let outcome = store.migrate().await;
     store.close().await;
     outcome?;

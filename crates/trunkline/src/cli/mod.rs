@@ -7,9 +7,11 @@
 mod config;
 mod keys;
 mod migrate;
+mod openapi;
 mod report;
 mod serve;
 mod tenant;
+mod token;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -42,6 +44,11 @@ enum Command {
     /// Add, list, switch and remove tenants
     #[command(subcommand)]
     Tenant(tenant::Command),
+    /// Make, list and revoke tokens for the API
+    #[command(subcommand)]
+    Token(token::Command),
+    /// Print the API's description: OpenAPI 3.1, as /v1/openapi.json serves it
+    Openapi,
     /// Make, list and rotate the keys that tenants' secrets are sealed with
     #[command(subcommand)]
     Keys(keys::Command),
@@ -81,6 +88,9 @@ impl Cli {
         {
             return keys::generate();
         }
+        if let Command::Openapi = &self.command {
+            return openapi::run();
+        }
         let loaded = Loaded::read(self.config.as_deref())?;
         logs::install(&match self.command {
             Command::Serve(_) => loaded.config.log.clone(),
@@ -104,6 +114,8 @@ impl Cli {
                 Command::Migrate => migrate::run(&loaded.config).await,
                 Command::Tenant(command) => command.run(&loaded.config).await,
                 Command::Keys(command) => command.run(&loaded.config).await,
+                Command::Token(command) => command.run(&loaded.config).await,
+                Command::Openapi => openapi::run(),
                 Command::Config(command) => command.run(&loaded).await,
             }
         })

@@ -54,8 +54,43 @@ pub(super) fn check(config: &Config, problems: &mut Vec<Problem>) {
         config.supervisor.stall_limit_ms,
         1_000..=600_000,
     );
+    let api = &config.api;
+    range(
+        "api.tls_check_interval_ms",
+        api.tls_check_interval_ms,
+        10..=86_400_000,
+    );
+    range(
+        "api.requests_per_second",
+        api.requests_per_second.into(),
+        1..=100_000,
+    );
+    range(
+        "api.failures_per_minute",
+        api.failures_per_minute.into(),
+        1..=100_000,
+    );
     range("shutdown.grace_s", config.shutdown.grace_s, 0..=MAX_GRACE_S);
 
+    for (key, file, other) in [
+        (
+            "api.tls_certificate_file",
+            &api.tls_certificate_file,
+            &api.tls_key_file,
+        ),
+        (
+            "api.tls_key_file",
+            &api.tls_key_file,
+            &api.tls_certificate_file,
+        ),
+    ] {
+        if file.is_none() && other.is_some() {
+            problems.push(Problem::new(
+                key,
+                "is not set, and its counterpart is; TLS needs both",
+            ));
+        }
+    }
     if let Some(url) = &database.url
         && let Err(error) = database.options(url.clone()).validate()
     {

@@ -21,6 +21,7 @@ mod tests;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,8 @@ pub struct Config {
     pub admin: Admin,
     /// What is counted.
     pub metrics: Metrics,
+    /// The API.
+    pub api: Api,
     /// Who this process is among its equals.
     pub replica: Replica,
     /// Records of calls on their way to the database.
@@ -178,6 +181,58 @@ pub struct Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         Self { tenant_label: true }
+    }
+}
+
+/// The API under `/v1`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Api {
+    /// The address that answers. Every request bears a token.
+    pub listen: SocketAddr,
+    /// The certificate, in PEM. With it TLS is spoken.
+    pub tls_certificate_file: Option<PathBuf>,
+    /// Its key, in PEM.
+    pub tls_key_file: Option<PathBuf>,
+    /// How often it is looked whether the two have changed.
+    pub tls_check_interval_ms: u64,
+    /// Requests per second of one token.
+    pub requests_per_second: u32,
+    /// Failed authentications per minute from one address.
+    pub failures_per_minute: u32,
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        let limits = trunkline_admin::api::ApiLimits::default();
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)),
+            tls_certificate_file: None,
+            tls_key_file: None,
+            // Certificates are renewed days before they end.
+            tls_check_interval_ms: 10_000,
+            requests_per_second: limits.requests_per_second,
+            failures_per_minute: limits.failures_per_minute,
+        }
+    }
+}
+
+impl Api {
+    /// How much may be asked for.
+    pub fn limits(&self) -> trunkline_admin::api::ApiLimits {
+        trunkline_admin::api::ApiLimits {
+            requests_per_second: self.requests_per_second,
+            failures_per_minute: self.failures_per_minute,
+        }
+    }
+
+    /// Where the certificate and its key are; `None`: TLS is not spoken.
+    pub fn tls(&self) -> Option<trunkline_admin::api::TlsFiles> {
+        Some(trunkline_admin::api::TlsFiles {
+            certificate: self.tls_certificate_file.clone()?,
+            key: self.tls_key_file.clone()?,
+            check_interval: Duration::from_millis(self.tls_check_interval_ms),
+        })
     }
 }
 

@@ -43,6 +43,9 @@ pub enum ServeError {
     /// The admin API's listener failed.
     #[error("the admin API failed")]
     Admin(#[source] std::io::Error),
+    /// The API's listener failed.
+    #[error("the API failed")]
+    Api(#[source] std::io::Error),
     /// A part ended that nobody had asked to.
     #[error("{part} ended unexpectedly: {how}")]
     Unexpected {

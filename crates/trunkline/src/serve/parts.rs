@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use trunkline_admin::api::{Api, ApiBindError, ApiParts};
 use trunkline_admin::{Admin, AdminState, BindError};
 use trunkline_call::{DefaultProvider, Services};
 use trunkline_callconfig::{Lookup, LookupError};
-use trunkline_store::Store;
+use trunkline_store::{Reporter, Store};
 use trunkline_supervisor::{Shutdown, Supervisor, WorkerLauncher};
 use trunkline_worker::{Connector, ConnectorError, WorkerContext};
 
@@ -37,6 +38,9 @@ pub enum StartError {
     /// The admin address.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The API's address or certificate.
+    #[error(transparent)]
+    BindApi(#[from] ApiBindError),
     /// TLS towards LiveKit.
     #[error(transparent)]
     Connector(#[from] ConnectorError),
@@ -76,13 +80,15 @@ impl Parts {
         trunkline_signalling::install().map_err(StartError::Signalling)?;
         let models = trunkline_realtime::Connector::new(config.realtime.clone())
             .map_err(StartError::Models)?;
+        let services = Arc::new(Services::new(
+            Lookup::new(&config.call_config)?,
+            models,
+            default_provider(config),
+            stop.cut.clone(),
+        ));
+        let calls = services.live().clone();
         let runner = Runner {
-            services: Arc::new(Services::new(
-                Lookup::new(&config.call_config)?,
-                models,
-                default_provider(config),
-                stop.cut.clone(),
-            )),
+            services,
             records: queue,
         };
         let context = WorkerContext::new(config.worker.clone(), Connector::new()?);
@@ -90,14 +96,24 @@ impl Parts {
         let (supervisor, projects) =
             Supervisor::new(config.supervisor.clone(), store.feed(), launcher);
         let admin = Admin::bind(config.admin.listen).await?;
+        let api = Api::bind(config.api.listen, config.api.tls()).await?;
+        let reporter = Reporter::starting(&replica);
         let (obstacle, obstacle_read) = watch::channel(None);
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             replica,
             admin = %admin.address(),
+            api = %format_args!("{}://{}", api.scheme(), api.address()),
             max_calls = config.worker.max_calls().get(),
             "the service starts"
         );
+
+        if api.scheme() == "http" && !api.address().ip().is_loopback() {
+            tracing::warn!(
+                "the API's tokens cross the network in clear: set api.tls_certificate_file and \
+                 api.tls_key_file, or put something before it that speaks TLS"
+            );
+        }
 
         let background = CancellationToken::new();
         let mut tasks = Tasks::default();
@@ -115,6 +131,18 @@ impl Parts {
             "headroom",
             endless(context.watch_headroom(background.clone())),
         );
+        tasks.spawn("api", {
+            let parts = ApiParts {
+                replica: reporter.clone(),
+                store: store.clone(),
+                projects: projects.clone(),
+                calls,
+                drain: stop.drain.clone(),
+                limits: config.api.limits(),
+            };
+            let run = api.run(parts, background.clone());
+            async move { run.await.map_err(ServeError::Api) }
+        });
         tasks.spawn("records", endless(writer.run(background.clone())));
         tasks.spawn(
             "metrics",
@@ -124,7 +152,7 @@ impl Parts {
                 background.clone(),
             )),
         );
-        let states = states::run(store.clone(), replica, projects, background.clone());
+        let states = states::run(store.clone(), reporter, projects, background.clone());
         tasks.spawn("states", endless(states));
         tasks.spawn(CORE, {
             let store = store.clone();

@@ -25,6 +25,7 @@ pub(super) fn describe() {
     calls();
     lookups_and_models();
     records_and_feed();
+    api();
 }
 
 fn tenants() {
@@ -153,6 +154,25 @@ fn records_and_feed() {
     );
 }
 
+fn api() {
+    describe_counter!(
+        "trunkline_api_requests_total",
+        "Requests to the API, by method, route and status."
+    );
+    describe_histogram!(
+        "trunkline_api_request_seconds",
+        "How long requests to the API took."
+    );
+    describe_counter!(
+        "trunkline_api_rejections_total",
+        "Requests to the API that were not let in: without a valid token, after too many failures, too many of one token."
+    );
+    describe_counter!(
+        "trunkline_api_audit_lost_total",
+        "Entries of the API's audit that are in the log only."
+    );
+}
+
 /// Brings the series of the process to life that one can be alerted by. Called
 /// once, before anything counts.
 pub(super) fn register() {
@@ -177,6 +197,10 @@ pub(super) fn register() {
     counter!("trunkline_records_lost_total").increment(0);
     gauge!("trunkline_feed_connected").set(0.0);
     counter!("trunkline_feed_outages_total").increment(0);
+    counter!("trunkline_api_audit_lost_total").increment(0);
+    for reason in ["token", "failures", "rate"] {
+        counter!("trunkline_api_rejections_total", "reason" => reason).increment(0);
+    }
 }
 
 /// The same for a tenant: 17 series.

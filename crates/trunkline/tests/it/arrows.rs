@@ -34,7 +34,12 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 14] = [
     ),
     (
         "trunkline-admin",
-        &["trunkline-domain", "trunkline-supervisor"],
+        &[
+            "trunkline-domain",
+            "trunkline-store",
+            "trunkline-call",
+            "trunkline-supervisor",
+        ],
     ),
     (
         "trunkline",

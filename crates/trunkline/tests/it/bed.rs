@@ -60,7 +60,8 @@ impl Bed {
         command
             .env("TRUNKLINE_DATABASE__URL", &self.url)
             .env("TRUNKLINE_SEALING__KEYS", KEYS)
-            .env("TRUNKLINE_ADMIN__LISTEN", "127.0.0.1:0");
+            .env("TRUNKLINE_ADMIN__LISTEN", "127.0.0.1:0")
+            .env("TRUNKLINE_API__LISTEN", "127.0.0.1:0");
         command
     }
 
