@@ -76,7 +76,7 @@ COMMENT ON COLUMN api_audit.replica IS
 COMMENT ON COLUMN api_audit.request_id IS
     'The x-request-id of the answer, which the log has as well.';
 COMMENT ON COLUMN api_audit.actor IS
-    'Who: "token:" and its name, "cli:" and the system''s user, or "anonymous".';
+    'Who: "api:" and the token''s name, "cli:" and the system''s user, or "anonymous".';
 COMMENT ON COLUMN api_audit.token_id IS
     'api_tokens.id, where the token is known.';
 COMMENT ON COLUMN api_audit.address IS

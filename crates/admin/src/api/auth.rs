@@ -71,7 +71,7 @@ impl Identity {
 
     /// As the audit and the history of tenants have it.
     pub(crate) fn actor(&self) -> String {
-        format!("token:{}", self.name)
+        actor(&self.name)
     }
 
     /// Whether it sees what belongs to a tenant.
@@ -195,6 +195,11 @@ impl Gate {
     }
 }
 
+/// Who acts with a token.
+fn actor(token: &str) -> String {
+    format!("api:{token}")
+}
+
 fn unauthenticated() -> Problem {
     Problem::new(
         Kind::Unauthenticated,
@@ -262,7 +267,7 @@ pub(crate) async fn authenticate(
                 request_id: request_id.map(|id| id.0.clone()),
                 actor: token.as_ref().map_or_else(
                     || "anonymous".to_owned(),
-                    |token| format!("token:{}", token.name),
+                    |token| actor(&token.name),
                 ),
                 token_id: token.as_ref().map(|token| token.id),
                 tenant_id: token.and_then(|token| token.tenant_id),

@@ -38,6 +38,17 @@ impl<T> Page<T> {
         Self { items, next }
     }
 
+    /// All there is.
+    pub(crate) fn whole(items: Vec<T>) -> Self {
+        Self { items, next: None }
+    }
+
+    /// A page behind which the next one begins at a key; `None`: it is the last one.
+    pub(crate) fn ending(items: Vec<T>, next: Option<&impl Serialize>) -> Self {
+        let next = next.and_then(encode);
+        Self { items, next }
+    }
+
     /// The same page of other items.
     pub(crate) fn map<U>(self, change: impl FnMut(T) -> U) -> Page<U> {
         Page {

@@ -39,6 +39,7 @@ const MAX_BODY_BYTES: usize = 256 * 1024;
 /// How long a request may take. The database's own limits are below it.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 
-/// How many items a page has when the client does not say, and at the most.
-const PAGE_ITEMS: u32 = 100;
-const MAX_PAGE_ITEMS: u32 = 500;
+/// How many items a page has when the client does not say, and at the most: a tenant's
+/// default configuration can have 64 kB. The store gives 200 at the most.
+const PAGE_ITEMS: u32 = 50;
+const MAX_PAGE_ITEMS: u32 = 100;

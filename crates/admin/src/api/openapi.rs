@@ -10,7 +10,7 @@ use utoipa::openapi::{OpenApi, PathItem};
 use utoipa::{IntoResponses, Modify, OpenApi as _};
 
 use super::audit::Actions;
-use super::problem::Problem;
+use super::problem::{FieldProblem, Problem};
 use super::routes;
 
 /// Where it is served, without a token.
@@ -46,6 +46,7 @@ pub fn description() -> String {
         (name = "access", description = "Tokens, and who did what"),
         (name = "events", description = "What changes, as it changes"),
     ),
+    components(schemas(Problem, FieldProblem)),
     security(("token" = [])),
     modifiers(&Tokens),
 )]

@@ -22,8 +22,8 @@ use crate::api::state::ApiState;
 pub(crate) struct Parameters {
     /// About this tenant: its slug, or its id.
     tenant: Option<String>,
-    /// Items of a page: 100 when left out, 500 at the most.
-    #[param(minimum = 1, maximum = 500)]
+    /// Items of a page: 50 when left out, 100 at the most.
+    #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
     /// "next" of the page before.
     cursor: Option<String>,
@@ -40,7 +40,7 @@ pub(crate) struct AuditEntry {
     replica: String,
     /// The x-request-id of the answer.
     request_id: Option<String>,
-    /// token: and its name, cli: and the system's user, or anonymous.
+    /// api: and the token's name, cli: and the system's user, or anonymous.
     actor: String,
     /// Where the request came from.
     address: Option<String>,

@@ -37,8 +37,8 @@ pub(crate) struct Parameters {
     #[serde(default)]
     #[param(inline)]
     numbers: Numbers,
-    /// Items of a page: 100 when left out, 500 at the most.
-    #[param(minimum = 1, maximum = 500)]
+    /// Items of a page: 50 when left out, 100 at the most.
+    #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
     /// "next" of the page before.
     cursor: Option<String>,

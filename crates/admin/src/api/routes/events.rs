@@ -67,9 +67,9 @@ pub(crate) struct CallEnded {
     outcome: &'static str,
 }
 
-/// What an event is about. Its name is that of the variant.
+/// What an event is about. `event` is the event's name once more.
 #[derive(Debug, Serialize, ToSchema)]
-#[serde(untagged)]
+#[serde(tag = "event", rename_all = "snake_case")]
 #[expect(
     clippy::large_enum_variant,
     reason = "each is made, written and dropped at once"

@@ -14,7 +14,7 @@ use crate::cli::report;
 /// The token goes to standard output and what there is to know of it to standard error, so that
 /// `trunkline token add … > file` keeps it off the screen.
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
+pub(in crate::cli) struct Arguments {
     /// A name for people: who or what will use it
     name: String,
     /// read; operator: also switches tenants, hangs up, drains; admin: also writes tenants and tokens

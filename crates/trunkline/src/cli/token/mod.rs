@@ -30,7 +30,7 @@ pub(super) enum Command {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Named {
+pub(in crate::cli) struct Named {
     /// The token's name, or its id
     name: String,
 }

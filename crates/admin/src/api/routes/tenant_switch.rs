@@ -1,0 +1,31 @@
+//! What disabling and enabling have in common.
+
+use axum::Extension;
+use axum::http::HeaderMap;
+use trunkline_store::{Actor, Enablement};
+
+use super::tenant_view::{Tagged, expected, find, tagged};
+use crate::api::audit::Target;
+use crate::api::auth::Identity;
+use crate::api::problem::Problem;
+use crate::api::state::ApiState;
+
+pub(super) async fn switch(
+    state: &ApiState,
+    identity: &Identity,
+    slug: &str,
+    headers: &HeaderMap,
+    enabled: Enablement,
+) -> Result<(Extension<Target>, Tagged), Problem> {
+    let expected = expected(headers)?;
+    let before = find(state, identity, slug).await?;
+    let actor = Actor::new(&identity.actor());
+    let store = state.store();
+    store.set_enabled(slug, enabled, expected, &actor).await?;
+    let target = Target {
+        name: None,
+        tenant_id: Some(before.id.0),
+    };
+    let record = find(state, identity, slug).await?;
+    Ok((Extension(target), tagged(record)))
+}

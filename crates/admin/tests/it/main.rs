@@ -1,0 +1,14 @@
+//! The API on a real database and real sockets. Every answer that a test gets is held
+//! against the API's description, and searched for secrets.
+
+mod access;
+mod audit;
+mod bed;
+mod calls;
+mod description;
+mod events;
+mod limits;
+mod problems;
+mod replica;
+mod tls;
+mod tokens;
