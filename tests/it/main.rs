@@ -3,6 +3,7 @@
 //! process. A caller is a participant of kind SIP that records what it hears;
 //! the model's voice carries its words, so a test says which sentence was heard.
 
+mod api;
 mod barge_in;
 mod calls;
 mod common;

@@ -29,8 +29,8 @@ mod tenants;
 mod violation;
 
 pub use api::{
-    AddTokenError, ApiToken, AuditEntry, AuditOutcome, AuditRow, Credential, InvalidToken, IssuedToken,
-    NewToken, PresentedToken,
+    AddTokenError, ApiToken, AuditEntry, AuditOutcome, AuditRow, Credential, InvalidToken,
+    IssuedToken, NewToken, PresentedToken,
 };
 pub use calls::{CallFilter, CallKey, RecordedCall};
 pub use error::{DatabaseError, StoreError};

@@ -265,10 +265,9 @@ pub(crate) async fn authenticate(
             let request_id = request.extensions().get::<RequestId>();
             audit::Entry {
                 request_id: request_id.map(|id| id.0.clone()),
-                actor: token.as_ref().map_or_else(
-                    || "anonymous".to_owned(),
-                    |token| actor(&token.name),
-                ),
+                actor: token
+                    .as_ref()
+                    .map_or_else(|| "anonymous".to_owned(), |token| actor(&token.name)),
                 token_id: token.as_ref().map(|token| token.id),
                 tenant_id: token.and_then(|token| token.tenant_id),
                 address: Some(address.to_string()),
@@ -284,11 +283,7 @@ pub(crate) async fn authenticate(
         }
         Err(problem) => return problem.into_response(),
     };
-    if let Err(wait) = gate
-        .requests
-        .lock()
-        .take(Instant::now(), identity.token_id)
-    {
+    if let Err(wait) = gate.requests.lock().take(Instant::now(), identity.token_id) {
         counter!("trunkline_api_rejections_total", "reason" => "rate").increment(1);
         return Problem::too_many("too many requests with this token", wait).into_response();
     }

@@ -175,9 +175,15 @@ mod tests {
     #[test]
     fn unknown_and_missing_fields_are_named() {
         let text = problem(r#"{"secret": "a", "colour": 1}"#);
-        assert!(text.contains(r#""field":"colour","problem":"is not known""#), "{text}");
+        assert!(
+            text.contains(r#""field":"colour","problem":"is not known""#),
+            "{text}"
+        );
         let text = problem("{}");
-        assert!(text.contains(r#""field":"secret","problem":"is missing""#), "{text}");
+        assert!(
+            text.contains(r#""field":"secret","problem":"is missing""#),
+            "{text}"
+        );
     }
 
     #[test]

@@ -212,6 +212,9 @@ impl From<StoreError> for Problem {
                 )
             };
         }
+        if let StoreError::Violated(violation) = &error {
+            return Self::invalid(vec![FieldProblem::of_text(&violation.to_string())]);
+        }
         tracing::error!(error = error.one_line(), "the API cannot use the database");
         Self::new(
             Kind::Internal,

@@ -10,10 +10,11 @@ use crate::description::operations;
 /// The least scope that each operation needs.
 fn least_scope(id: &str) -> AccessScope {
     match id {
-        "worker.list" | "call.list" | "call.live" | "call.show" | "replica.show" | "self.show"
-        | "event.list" => Read,
-        "call.hang_up" | "replica.drain" => Operator,
-        "token.list" | "token.add" | "token.revoke" | "audit.list" => Admin,
+        "tenant.list" | "tenant.show" | "tenant.history" | "worker.list" | "call.list"
+        | "call.live" | "call.show" | "replica.show" | "self.show" | "event.list" => Read,
+        "tenant.disable" | "tenant.enable" | "call.hang_up" | "replica.drain" => Operator,
+        "tenant.add" | "tenant.change" | "tenant.remove" | "token.list" | "token.add"
+        | "token.revoke" | "audit.list" => Admin,
         other => panic!("{other} is not in this table"),
     }
 }
@@ -86,7 +87,9 @@ async fn a_token_of_a_tenant_sees_that_tenant_and_nothing_else() {
         assert_eq!(asked.problem(404).0, "not-found", "{path}");
     }
     for id in [own, own_live] {
-        bed.get(&token, &format!("/v1/calls/{}", id.0)).await.is(200);
+        bed.get(&token, &format!("/v1/calls/{}", id.0))
+            .await
+            .is(200);
     }
     for id in [foreign, foreign_live] {
         // In the same words as a call that there never was.

@@ -22,7 +22,7 @@ use trunkline_domain::{
     AccessScope, CallDirection, CallId, CallOutcome, CallRecord, CallStatus, PhoneNumber,
     SipParticipant, Tenant, TenantFields, TenantId,
 };
-use trunkline_store::{Keyring, NewTenant, NewToken, Options, Reporter, Store};
+use trunkline_store::{Actor, Keyring, NewTenant, NewToken, Options, Reporter, Store};
 use trunkline_supervisor::{Handle, Shutdown, Supervisor, WorkerLauncher};
 use trunkline_testbed::postgres::Postgres;
 use trunkline_worker::{CallRunner, Connector, WorkerContext};
@@ -276,7 +276,8 @@ impl Bed {
 
     /// The audit in the order of time: action, target, outcome, actor.
     pub(crate) async fn audit(&self) -> Vec<[String; 4]> {
-        let query = "SELECT action, coalesce(target, ''), outcome, actor FROM api_audit ORDER BY id";
+        let query =
+            "SELECT action, coalesce(target, ''), outcome, actor FROM api_audit ORDER BY id";
         let rows = sqlx::query(AssertSqlSafe(query.to_owned()))
             .fetch_all(&self.sql)
             .await
@@ -358,5 +359,6 @@ pub(crate) fn file(directory: &tempfile::TempDir, name: &str, content: &str) -> 
 }
 
 async fn add(store: &Store, new: NewTenant) -> TenantId {
-    store.add_tenant(new).await.unwrap().0
+    let actor = Actor::new("cli:test");
+    store.add_tenant(new, &actor).await.unwrap().0
 }

@@ -13,13 +13,20 @@ async fn past_calls_come_in_pages_the_latest_first_and_none_is_missed_or_doubled
     let mut ids = Vec::new();
     for n in 0..7 {
         // Some start at the same time.
-        ids.push(bed.past_call(acme, n / 2, "+15550001111").await.0.to_string());
+        ids.push(
+            bed.past_call(acme, n / 2, "+15550001111")
+                .await
+                .0
+                .to_string(),
+        );
     }
     let mut seen = Vec::new();
     let mut cursor = String::new();
     let mut pages = 0;
     loop {
-        let page = bed.get(&bed.admin, &format!("/v1/calls?limit=3{cursor}")).await;
+        let page = bed
+            .get(&bed.admin, &format!("/v1/calls?limit=3{cursor}"))
+            .await;
         let page = page.is(200);
         seen.extend(column(&page, "id"));
         pages += 1;
@@ -63,12 +70,28 @@ async fn past_calls_are_found_by_tenant_outcome_time_and_caller() {
     assert_eq!(count("outcome=crashed").await, 0);
     assert_eq!(count(&format!("from={}", time(20))).await, 2);
     assert_eq!(count(&format!("to={}", time(20))).await, 1);
-    assert_eq!(count(&format!("from={}&to={}", time(11), time(30))).await, 1);
+    assert_eq!(
+        count(&format!("from={}&to={}", time(11), time(30))).await,
+        1
+    );
     assert_eq!(count("caller=%2B15550001111").await, 2);
     assert_eq!(count("caller=+15550001111").await, 2);
     assert_eq!(count("caller=%2B15550001111&tenant=acme").await, 1);
-    assert_eq!(bed.get(&bed.admin, "/v1/calls?tenant=nobody").await.problem(404).0, "not-found");
-    for wrong in ["limit=0", "limit=101", "limit=x", "cursor=x", "from=yesterday", "colour=red"] {
+    assert_eq!(
+        bed.get(&bed.admin, "/v1/calls?tenant=nobody")
+            .await
+            .problem(404)
+            .0,
+        "not-found"
+    );
+    for wrong in [
+        "limit=0",
+        "limit=101",
+        "limit=x",
+        "cursor=x",
+        "from=yesterday",
+        "colour=red",
+    ] {
         let refused = bed.get(&bed.admin, &format!("/v1/calls?{wrong}")).await;
         let (kind, problem) = refused.problem(422);
         assert_eq!(kind, "invalid", "{wrong}");
@@ -96,8 +119,14 @@ async fn a_call_is_live_with_its_steps_and_then_in_the_records_with_its_timeline
     entered.ended(CallOutcome::CallerHungUp);
     assert_eq!(bed.get(&bed.admin, &path).await.problem(404).0, "not-found");
     let past = bed.past_call(acme, 1, "+15550001111").await;
-    let call = bed.get(&bed.admin, &format!("/v1/calls/{}", past.0)).await.is(200);
-    assert_eq!((&call["is_live"], &call["step"]), (&false.into(), &"over".into()));
+    let call = bed
+        .get(&bed.admin, &format!("/v1/calls/{}", past.0))
+        .await
+        .is(200);
+    assert_eq!(
+        (&call["is_live"], &call["step"]),
+        (&false.into(), &"over".into())
+    );
     let steps: Vec<&str> = call["timeline"]
         .as_array()
         .unwrap()
@@ -123,6 +152,11 @@ async fn a_live_call_can_be_hung_up_and_no_other_one() {
     let past = bed.past_call(acme, 1, "+15550001111").await;
     let (kind, problem) = hang_up(past.0).await.problem(409);
     assert_eq!(kind, "wrong-state");
-    assert!(problem["detail"].as_str().unwrap().contains("caller_hung_up"));
+    assert!(
+        problem["detail"]
+            .as_str()
+            .unwrap()
+            .contains("caller_hung_up")
+    );
     assert_eq!(hang_up(Uuid::nil()).await.problem(404).0, "not-found");
 }

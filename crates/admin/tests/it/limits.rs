@@ -39,7 +39,10 @@ async fn an_address_that_fails_too_often_is_not_looked_up_and_who_is_known_goes_
     bed.get(&bed.admin, "/v1/self").await.is(200);
     let wrong = format!("tl_0123456789ab_{}", "x".repeat(43));
     for _ in 0..3 {
-        assert_eq!(bed.get(&wrong, "/v1/self").await.problem(401).0, "unauthenticated");
+        assert_eq!(
+            bed.get(&wrong, "/v1/self").await.problem(401).0,
+            "unauthenticated"
+        );
     }
     for token in [wrong.as_str(), "nonsense", &late] {
         let refused = bed.get(token, "/v1/self").await;

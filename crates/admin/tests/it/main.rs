@@ -10,5 +10,6 @@ mod events;
 mod limits;
 mod problems;
 mod replica;
+mod tenants;
 mod tls;
 mod tokens;

@@ -45,7 +45,10 @@ async fn wrong_fields_are_named_with_what_to_do() {
     let (field, problem, _) = refused(json!({"scope": "read"})).await;
     assert_eq!((field.as_str(), problem.as_str()), ("name", "is missing"));
     let (field, problem, _) = refused(json!({"name": "x", "scope": "read", "colour": 1})).await;
-    assert_eq!((field.as_str(), problem.as_str()), ("colour", "is not known"));
+    assert_eq!(
+        (field.as_str(), problem.as_str()),
+        ("colour", "is not known")
+    );
     let (field, _, _) = refused(json!({"name": "", "scope": "read"})).await;
     assert_eq!(field, "name");
     let expired = json!({"name": "x", "scope": "read", "expires_at": "2020-01-01T00:00:00Z"});
@@ -78,7 +81,9 @@ async fn with_the_database_away_who_is_known_sees_what_is_live_and_is_told_the_r
 
     bed.get(&bed.admin, "/v1/calls/live").await.is(200);
     let path = format!("/v1/calls/{}/hang-up", id.0);
-    bed.send(bed.request(&bed.admin, Method::POST, &path)).await.is(202);
+    bed.send(bed.request(&bed.admin, Method::POST, &path))
+        .await
+        .is(202);
     assert!(entered.hang_up().is_cancelled());
     let away = bed.get(&bed.admin, "/v1/calls").await;
     assert!(away.retry_after.is_some());

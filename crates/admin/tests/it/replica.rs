@@ -32,11 +32,20 @@ async fn workers_are_those_of_this_replica_as_they_are_and_of_others_as_they_rep
         since: chrono::Utc::now(),
     };
     let other = Reporter::starting("replica-2");
-    bed.store.report_state(&other, report("registered")).await.unwrap();
+    bed.store
+        .report_state(&other, report("registered"))
+        .await
+        .unwrap();
     // What this process said of itself is older than what it knows.
-    bed.store.report_state(&bed.replica, report("draining")).await.unwrap();
+    bed.store
+        .report_state(&bed.replica, report("draining"))
+        .await
+        .unwrap();
     let dead = Reporter::starting("replica-3");
-    bed.store.report_state(&dead, report("registered")).await.unwrap();
+    bed.store
+        .report_state(&dead, report("registered"))
+        .await
+        .unwrap();
     bed.execute(
         "UPDATE tenant_states SET reported_at = now() - interval '2 min' \
          WHERE replica LIKE 'replica-3#%'",
@@ -45,7 +54,10 @@ async fn workers_are_those_of_this_replica_as_they_are_and_of_others_as_they_rep
 
     let list = bed.get(&bed.admin, "/v1/workers").await.is(200);
     assert_eq!(column(&list, "tenant"), ["acme", "acme", "beta"]);
-    assert_eq!(column(&list, "replica"), ["replica-1", "replica-2", "replica-1"]);
+    assert_eq!(
+        column(&list, "replica"),
+        ["replica-1", "replica-2", "replica-1"]
+    );
     assert_eq!(column(&list, "is_here"), [true, false, true]);
     assert_eq!(list["items"][1]["reason"], "far away");
     assert_ne!(list["items"][0]["state"], "draining");
@@ -60,6 +72,8 @@ async fn workers_are_those_of_this_replica_as_they_are_and_of_others_as_they_rep
     assert_eq!(found("state=registered").await, 1);
     let page = bed.get(&bed.admin, "/v1/workers?limit=2").await.is(200);
     let next = page["next"].as_str().unwrap();
-    let rest = bed.get(&bed.admin, &format!("/v1/workers?limit=2&cursor={next}")).await;
+    let rest = bed
+        .get(&bed.admin, &format!("/v1/workers?limit=2&cursor={next}"))
+        .await;
     assert_eq!(column(&rest.is(200), "tenant"), ["beta"]);
 }

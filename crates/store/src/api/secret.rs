@@ -123,7 +123,10 @@ mod tests {
     #[test]
     fn debug_shows_the_public_part_only() {
         let token = Fresh::generate().token;
-        let shown = format!("{:?}", PresentedToken::parse(token.expose_secret()).unwrap());
+        let shown = format!(
+            "{:?}",
+            PresentedToken::parse(token.expose_secret()).unwrap()
+        );
         assert!(!shown.contains(&token.expose_secret()[16..]), "{shown}");
     }
 }

@@ -198,9 +198,12 @@ impl Store {
     /// When the database is away or refuses.
     pub async fn touch_api_token(&self, id: Uuid) -> Result<(), StoreError> {
         self.with(async |connection: &mut PgConnection| {
-            sqlx::query!("UPDATE api_tokens SET last_used_at = now() WHERE id = $1", id)
-                .execute(connection)
-                .await?;
+            sqlx::query!(
+                "UPDATE api_tokens SET last_used_at = now() WHERE id = $1",
+                id
+            )
+            .execute(connection)
+            .await?;
             Ok(())
         })
         .await
@@ -218,7 +221,7 @@ impl Store {
                 SELECT k.id, k.name, k.prefix, k.scope, k.tenant_id, t.slug AS "tenant?",
                     k.created_at, k.created_by, k.expires_at, k.revoked_at, k.revoked_by,
                     k.last_used_at, k.secret_sha256
-                FROM api_tokens k LEFT JOIN tenants t ON t.id = k.tenant_id
+                FROM api_tokens k LEFT JOIN tenants t ON t.id = k.tenant_id AND t.removed_at IS NULL
                 ORDER BY k.created_at DESC, k.id
                 LIMIT 1000
                 "#
@@ -269,7 +272,7 @@ async fn by_prefix(
         SELECT k.id, k.name, k.prefix, k.scope, k.tenant_id, t.slug AS "tenant?",
             k.created_at, k.created_by, k.expires_at, k.revoked_at, k.revoked_by,
             k.last_used_at, k.secret_sha256
-        FROM api_tokens k LEFT JOIN tenants t ON t.id = k.tenant_id
+        FROM api_tokens k LEFT JOIN tenants t ON t.id = k.tenant_id AND t.removed_at IS NULL
         WHERE k.prefix = $1
         "#,
         prefix,

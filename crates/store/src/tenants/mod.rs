@@ -3,8 +3,8 @@
 mod actor;
 mod change;
 mod history;
-mod new;
 mod names;
+mod new;
 mod read;
 mod record;
 mod rotate;

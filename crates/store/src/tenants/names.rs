@@ -1,29 +1,14 @@
-//! Names of tenants and their ids.
+//! Names of tenants by their ids.
 
 use std::collections::HashMap;
 
 use sqlx::PgConnection;
-use trunkline_domain::TenantId;
 use uuid::Uuid;
 
 use crate::error::StoreError;
 use crate::store::Store;
 
 impl Store {
-    /// The tenant of this name.
-    ///
-    /// # Errors
-    /// When the database is away or refuses.
-    pub async fn tenant_id(&self, slug: &str) -> Result<Option<TenantId>, StoreError> {
-        self.with(async |connection: &mut PgConnection| {
-            let id = sqlx::query_scalar!("SELECT id FROM tenants WHERE slug = $1", slug)
-                .fetch_optional(connection)
-                .await?;
-            Ok(id.map(TenantId))
-        })
-        .await
-    }
-
     /// The names of those of these tenants whose rows there are; of a removed one, the
     /// name that it had.
     ///

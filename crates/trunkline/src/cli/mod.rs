@@ -4,6 +4,7 @@
 //! command line or the configuration cannot be used. Results go to standard
 //! output, everything else to standard error.
 
+mod actor;
 mod config;
 mod keys;
 mod migrate;

@@ -9,6 +9,16 @@ mod hang_up;
 mod identity;
 mod live_calls;
 mod replica;
+mod tenant_add;
+mod tenant_change;
+mod tenant_disable;
+mod tenant_enable;
+mod tenant_history;
+mod tenant_remove;
+mod tenant_show;
+mod tenant_switch;
+mod tenant_view;
+mod tenants;
 mod token_add;
 mod token_revoke;
 mod tokens;
@@ -33,6 +43,15 @@ use super::{MAX_BODY_BYTES, openapi};
 /// Every route that is described.
 pub(crate) fn documented() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(openapi::frame())
+        .routes(routes!(tenants::get, tenant_add::post))
+        .routes(routes!(
+            tenant_show::get,
+            tenant_change::patch,
+            tenant_remove::delete
+        ))
+        .routes(routes!(tenant_disable::post))
+        .routes(routes!(tenant_enable::post))
+        .routes(routes!(tenant_history::get))
         .routes(routes!(workers::get))
         .routes(routes!(calls::get))
         .routes(routes!(live_calls::get))
@@ -73,7 +92,10 @@ pub(crate) fn router(state: ApiState) -> Router {
 async fn no_such_path() -> Problem {
     Problem::new(
         Kind::NotFound,
-        format!("there is nothing here; what there is, is told at {}", openapi::PATH),
+        format!(
+            "there is nothing here; what there is, is told at {}",
+            openapi::PATH
+        ),
     )
 }
 

@@ -36,10 +36,7 @@ pub(crate) struct Replica {
     get, path = "/v1/replica", tag = "replica", operation_id = "replica.show",
     responses((status = 200, body = Replica, description = "The process"), Problems),
 )]
-pub(crate) async fn get(
-    State(state): State<ApiState>,
-    Reader(identity): Reader,
-) -> Json<Replica> {
+pub(crate) async fn get(State(state): State<ApiState>, Reader(identity): Reader) -> Json<Replica> {
     let mut tenants = BTreeMap::new();
     let mut active_calls = 0;
     let projects = state.projects().projects();

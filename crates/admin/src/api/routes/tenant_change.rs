@@ -18,83 +18,83 @@ use crate::api::problem::{Kind, Problem};
 use crate::api::state::ApiState;
 
 /// What is to be changed. What is left out stays; `null` takes away what may be absent.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct TenantPatch {
     /// Another name.
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
     #[schema(value_type = String)]
     slug: Option<String>,
     /// Whether calls are taken.
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
     #[schema(value_type = bool)]
     enabled: Option<bool>,
     /// Where the LiveKit server is.
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
     #[schema(value_type = String)]
     livekit_url: Option<String>,
     /// The public half of the project's API key.
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
     #[schema(value_type = String)]
     livekit_api_key: Option<String>,
     /// The secret half.
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
     #[schema(value_type = String, write_only)]
     livekit_api_secret: Option<SecretString>,
     /// The names that the project's dispatch rules ask for.
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Vec<String>)]
     agent_names: Option<Vec<String>>,
     /// The rest of LiveKit's routing key.
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
     deployment: Option<Option<String>>,
     /// Where POST asks for the configuration of each call.
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
     call_config_url: Option<Option<String>>,
     /// Sent there as Authorization: Bearer.
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>, write_only)]
     call_config_bearer: Option<Option<SecretString>>,
     /// What the requests there are signed with.
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>, write_only)]
     call_config_signing_secret: Option<Option<SecretString>>,
     /// How long the answer may take, in milliseconds.
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
     #[schema(value_type = i32, minimum = 100, maximum = 30_000)]
     call_config_deadline_ms: Option<i32>,
     /// How long the phone may ring, in milliseconds.
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
     #[schema(value_type = i32, minimum = 500, maximum = 60_000)]
     answer_deadline_ms: Option<i32>,
     /// What a call runs with when the lookup gives nothing. It is replaced as a whole.
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Object)]
     default_config: Option<Map<String, Value>>,
     /// The wire of the speech model.
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
     #[schema(value_type = String)]
     provider: Option<String>,
     /// Where it is.
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
     provider_base_url: Option<Option<String>>,
     /// Its key.
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>, write_only)]
     provider_api_key: Option<Option<SecretString>>,
     /// Calls at the same time on one replica. Not for a tenant's own token.
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<i32>, minimum = 1)]
     max_calls: Option<Option<i32>>,
     /// New calls per second on one replica. Not for a tenant's own token.
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<f64>)]
     calls_per_second: Option<Option<f64>>,
     /// How long a call may be, in minutes. Not for a tenant's own token.
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<i32>, minimum = 1, maximum = 1_440)]
     max_call_minutes: Option<Option<i32>>,
 }

@@ -35,10 +35,7 @@ pub(crate) async fn delete(
     find(&state, &identity, &slug).await?;
     identity.of_all_tenants()?;
     let actor = Actor::new(&identity.actor());
-    let id = state
-        .store()
-        .remove_tenant(&slug, expected, &actor)
-        .await?;
+    let id = state.store().remove_tenant(&slug, expected, &actor).await?;
     let target = Target {
         name: None,
         tenant_id: Some(id.0),

@@ -52,7 +52,9 @@ pub(crate) async fn get(
         let wanted = |slug: &str, enabled: bool| {
             asked.q.as_deref().is_none_or(|text| slug.contains(text))
                 && asked.enabled.is_none_or(|wanted| wanted == enabled)
-                && after.as_ref().is_none_or(|Key(after)| slug > after.as_str())
+                && after
+                    .as_ref()
+                    .is_none_or(|Key(after)| slug > after.as_str())
         };
         let items = record
             .filter(|record| record.id == own.id && wanted(&record.slug, record.enabled))

@@ -80,13 +80,17 @@ pub(crate) async fn post(
     identity.of_all_tenants()?;
     let tenant_id = match &asked.tenant {
         None => None,
-        Some(slug) => Some(state.store().tenant_id(slug).await?.ok_or_else(|| {
-            Problem::invalid(vec![FieldProblem::new(
-                "tenant",
-                "is no tenant",
-                "take the slug of one that there is",
-            )])
-        })?),
+        Some(slug) => {
+            let record = state.store().tenant_record(slug).await?;
+            let record = record.ok_or_else(|| {
+                Problem::invalid(vec![FieldProblem::new(
+                    "tenant",
+                    "is no tenant",
+                    "take the slug of one that there is",
+                )])
+            })?;
+            Some(record.id)
+        }
     };
     let new = NewToken {
         name: asked.name,

@@ -1,5 +1,7 @@
 //! `GET /v1/workers`: what each replica does with each tenant.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -67,6 +69,9 @@ pub(crate) struct Worker {
     active_calls: Option<u32>,
     /// How often the worker crashed. Known of the replica that is asked.
     restarts: Option<u32>,
+    /// Offers that were refused since the process started, by the reason. Known of the
+    /// replica that is asked.
+    refused_offers: Option<BTreeMap<&'static str, u64>>,
 }
 
 impl Worker {
@@ -84,6 +89,7 @@ impl Worker {
             reported_at: now,
             active_calls: Some(status.active_calls),
             restarts: Some(status.restarts),
+            refused_offers: Some(status.refused_offers.clone()),
         }
     }
 
@@ -101,6 +107,7 @@ impl Worker {
             reported_at: report.reported_at,
             active_calls: None,
             restarts: None,
+            refused_offers: None,
         }
     }
 

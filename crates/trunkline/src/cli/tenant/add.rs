@@ -9,8 +9,8 @@ use serde_json::Value;
 use trunkline_domain::MAX_CONFIG_BYTES;
 use trunkline_store::{AddError, Enablement, NewTenant, Store};
 
-use super::actor::actor;
 use super::secret::SecretSource;
+use crate::cli::actor::actor;
 use crate::cli::report;
 
 /// Secrets are taken from a file's PATH, from standard input (`-`) or from a variable (`env:NAME`),

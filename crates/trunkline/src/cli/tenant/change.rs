@@ -5,7 +5,7 @@ use std::io::{BufRead, IsTerminal};
 use anyhow::Context;
 use trunkline_store::{ChangeError, Enablement, Expected, Store};
 
-use super::actor::actor;
+use crate::cli::actor::actor;
 use crate::cli::report;
 
 /// Whether somebody is asked before something is lost.

@@ -1,6 +1,5 @@
 //! `trunkline tenant …`
 
-mod actor;
 mod add;
 mod change;
 mod list;

@@ -8,7 +8,8 @@ use trunkline_domain::AccessScope;
 use trunkline_store::{NewToken, Store};
 
 use super::expiry::Expiry;
-use super::{actor, note};
+use super::note;
+use crate::cli::actor::actor;
 use crate::cli::report;
 
 /// The token goes to standard output and what there is to know of it to standard error, so that
@@ -29,14 +30,19 @@ pub(in crate::cli) struct Arguments {
 }
 
 impl Arguments {
+    pub(super) fn names_a_tenant(&self) -> bool {
+        self.tenant.is_some()
+    }
+
     pub(super) async fn run(self, store: &Store) -> anyhow::Result<()> {
         let tenant_id = match &self.tenant {
             None => None,
             Some(slug) => {
-                let id = store.tenant_id(slug).await?;
-                Some(id.with_context(|| {
+                let row = store.tenant_record(slug).await?;
+                let row = row.with_context(|| {
                     format!("there is no tenant {slug}; see `trunkline tenant list`")
-                })?)
+                })?;
+                Some(row.id)
             }
         };
         let expires_at = self
@@ -49,7 +55,7 @@ impl Arguments {
                 scope: self.scope,
                 tenant_id,
                 expires_at,
-                created_by: actor(),
+                created_by: actor().to_string(),
             })
             .await?;
         let info = &issued.info;

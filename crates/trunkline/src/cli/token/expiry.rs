@@ -32,14 +32,18 @@ impl FromStr for Expiry {
              2027-01-31T00:00:00Z"
                 .to_owned()
         };
-        let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+        let (number, unit) = text
+            .split_at_checked(text.len().saturating_sub(1))
+            .ok_or_else(wrong)?;
         let number: i64 = number.parse().map_err(|_| wrong())?;
         let time = match unit {
             "d" => TimeDelta::try_days(number),
             "h" => TimeDelta::try_hours(number),
             _ => None,
         };
-        time.filter(|_| number > 0).map(Self::After).ok_or_else(wrong)
+        time.filter(|_| number > 0)
+            .map(Self::After)
+            .ok_or_else(wrong)
     }
 }
 

@@ -11,6 +11,7 @@ use clap::{Args, Subcommand};
 use trunkline_store::{AuditEntry, AuditOutcome, Store};
 use uuid::Uuid;
 
+use crate::cli::actor::actor;
 use crate::cli::report;
 use crate::config::Config;
 use crate::wiring;
@@ -37,8 +38,14 @@ pub(in crate::cli) struct Named {
 
 impl Command {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        // Tokens are hashed, not sealed.
-        let store = wiring::open_store_without_keys(config)?;
+        let store = match &self {
+            // The tenant's row is read, and what is in clear in it sealed.
+            Self::Add(arguments) if arguments.names_a_tenant() => {
+                wiring::open_store(config).await?
+            }
+            // Tokens themselves are hashed, not sealed.
+            _ => wiring::open_store_without_keys(config)?,
+        };
         let outcome = match self {
             Self::Add(arguments) => arguments.run(&store).await,
             Self::List { json } => list::run(&store, json).await,
@@ -55,7 +62,7 @@ async fn note(store: &Store, action: &str, target: &str, tenant_id: Option<Uuid>
     let entry = AuditEntry {
         replica: "cli".to_owned(),
         request_id: None,
-        actor: actor(),
+        actor: actor().to_string(),
         token_id: None,
         address: None,
         action: action.to_owned(),
@@ -68,12 +75,4 @@ async fn note(store: &Store, action: &str, target: &str, tenant_id: Option<Uuid>
     if let Err(error) = store.audit(&entry).await {
         report::note(&format!("the audit did not take it: {}", error.one_line()));
     }
-}
-
-/// Who is at this terminal, as the system has it.
-fn actor() -> String {
-    let user = ["SUDO_USER", "USER", "LOGNAME"]
-        .into_iter()
-        .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
-    format!("cli:{}", user.as_deref().unwrap_or("unknown"))
 }
