@@ -106,7 +106,7 @@ async fn a_tenant_is_added_shown_switched_and_removed() {
 
     let shown = bed.json(&["tenant", "show", "acme", "--json"]).await;
     assert_eq!(shown["livekit_api_secret"], "(sealed)");
-    assert_eq!(shown["agent_name"], "pstn-voice-agent");
+    assert_eq!(shown["agent_names"], json!(["pstn-voice-agent"]));
     assert_eq!(shown["state"], "not_running");
 
     bed.succeeds(&["tenant", "disable", "acme"]).await;
@@ -118,6 +118,76 @@ async fn a_tenant_is_added_shown_switched_and_removed() {
     bed.succeeds(&["tenant", "remove", "acme"]).await;
     let said = bed.fails(1, &["tenant", "remove", "acme"]).await;
     assert!(said.contains("there is no tenant acme"), "{said}");
+}
+
+#[tokio::test]
+async fn a_tenant_is_changed_and_its_history_tells_by_whom() {
+    let bed = Bed::migrated().await;
+    bed.add("acme").await;
+    let secret = bed.file("new-secret", "rotated-s3cr3t");
+    let said = bed
+        .succeeds(&[
+            "tenant",
+            "set",
+            "acme",
+            "--agent-name",
+            "sales",
+            "--agent-name",
+            "support",
+            "--max-calls",
+            "5",
+            "--calls-per-second",
+            "0.5",
+            "--max-call-minutes",
+            "30",
+            "--livekit-api-secret-from",
+            secret.to_str().unwrap(),
+        ])
+        .await;
+    assert!(said.starts_with("acme is changed (version "), "{said}");
+    let shown = bed.json(&["tenant", "show", "acme", "--json"]).await;
+    assert_eq!(shown["agent_names"], json!(["sales", "support"]));
+    assert_eq!(shown["calls_per_second"], 0.5);
+    assert_eq!(shown["max_call_minutes"], 30);
+
+    bed.succeeds(&["tenant", "set", "acme", "--unset", "max-calls"])
+        .await;
+    let said = bed
+        .fails(1, &["tenant", "set", "acme", "--max-calls", "0"])
+        .await;
+    assert!(said.contains("max_calls must be 1 or more"), "{said}");
+    let stale = shown["version"].to_string();
+    let set = ["tenant", "set", "acme", "--max-calls", "9"];
+    let said = bed
+        .fails(1, &[&set[..], &["--expected-version", &stale]].concat())
+        .await;
+    assert!(said.contains("was changed meanwhile"), "{said}");
+    let both = [&set[..], &["--unset", "max-calls"]].concat();
+    let said = bed.fails(1, &both).await;
+    assert!(said.contains("name it once"), "{said}");
+    bed.succeeds(&["tenant", "remove", "acme"]).await;
+
+    let history = bed.json(&["tenant", "history", "acme", "--json"]).await;
+    let operations: Vec<_> = history.as_array().unwrap().iter().collect();
+    let told = |i: usize| operations[i]["operation"].as_str().unwrap();
+    assert_eq!(
+        (0..4).map(told).collect::<Vec<_>>(),
+        ["created", "changed", "changed", "removed"]
+    );
+    assert_eq!(operations[1]["changes"]["max_calls"]["new"], 5);
+    let by = operations[1]["actor"].as_str().unwrap();
+    assert!(by.starts_with("cli:"), "{by}");
+    assert!(!history.to_string().contains("s3cr3t"));
+    let table = bed
+        .succeeds(&["tenant", "history", "acme", "--limit", "2"])
+        .await;
+    assert!(table.contains("max_calls 5 → none"), "{table}");
+    assert!(
+        table.contains("removed") && !table.contains("created"),
+        "{table}"
+    );
+    let said = bed.fails(1, &["tenant", "history", "nobody"]).await;
+    assert!(said.contains("there is no tenant nobody"), "{said}");
 }
 
 #[tokio::test]

@@ -106,21 +106,12 @@ impl Arguments {
     }
 
     fn into_tenant(self) -> anyhow::Result<NewTenant> {
-        let sources = [
+        at_most_one_from_stdin([
             Some(&self.livekit_api_secret_from),
             self.call_config_bearer_from.as_ref(),
             self.call_config_signing_secret_from.as_ref(),
             self.provider_api_key_from.as_ref(),
-        ];
-        let from_stdin = sources
-            .into_iter()
-            .flatten()
-            .filter(|source| **source == SecretSource::Stdin)
-            .count();
-        anyhow::ensure!(
-            from_stdin <= 1,
-            "only one secret can come from standard input; put the others into files"
-        );
+        ])?;
 
         let secret = self
             .livekit_api_secret_from
@@ -169,11 +160,26 @@ fn set<T>(field: &mut T, given: Option<T>) {
     }
 }
 
-fn read(source: Option<&SecretSource>, option: &str) -> anyhow::Result<Option<SecretString>> {
+pub(super) fn at_most_one_from_stdin<const N: usize>(
+    sources: [Option<&SecretSource>; N],
+) -> anyhow::Result<()> {
+    let given = sources.into_iter().flatten();
+    let from_stdin = given.filter(|source| **source == SecretSource::Stdin);
+    anyhow::ensure!(
+        from_stdin.count() <= 1,
+        "only one secret can come from standard input; put the others into files"
+    );
+    Ok(())
+}
+
+pub(super) fn read(
+    source: Option<&SecretSource>,
+    option: &str,
+) -> anyhow::Result<Option<SecretString>> {
     source.map(|source| source.read(option)).transpose()
 }
 
-fn read_config(path: &Path) -> anyhow::Result<Value> {
+pub(super) fn read_config(path: &Path) -> anyhow::Result<Value> {
     let text = std::fs::read(path)
         .with_context(|| format!("--default-config: {} cannot be read", path.display()))?;
     anyhow::ensure!(

@@ -2,8 +2,10 @@
 
 mod add;
 mod change;
+mod history;
 mod list;
 mod secret;
+mod set;
 mod show;
 mod view;
 
@@ -19,6 +21,8 @@ use crate::wiring;
 pub(super) enum Command {
     /// Add a tenant: one LiveKit project and how its calls are run
     Add(Box<add::Arguments>),
+    /// Change a tenant: what is not named stays
+    Set(Box<set::Arguments>),
     /// List the tenants with the state of each on every replica, and why a parked one is parked
     List(Output),
     /// Show one tenant, without its secrets
@@ -28,11 +32,14 @@ pub(super) enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Who changed what of a tenant, and when; the latest last. Also of one that was removed
+    History(history::Arguments),
     /// Let a tenant take calls
     Enable(Slug),
     /// Take no more calls for a tenant. Its row stays, and calls under way go on
     Disable(Slug),
-    /// Remove a tenant with its secrets. Calls under way go on, and the records of its calls stay
+    /// Remove a tenant and erase its secrets. Calls under way go on; the records of its calls and
+    /// its history stay
     ///
     /// At a terminal it asks first.
     Remove {
@@ -62,6 +69,8 @@ impl Command {
         let store = wiring::open_store(config).await?;
         let outcome = match self {
             Self::Add(arguments) => arguments.run(&store).await,
+            Self::Set(arguments) => arguments.run(&store).await,
+            Self::History(arguments) => arguments.run(&store).await,
             Self::List(output) => list::run(&store, &output).await,
             Self::Show { tenant, output } => show::run(&store, &tenant.slug, &output).await,
             Self::Enable(tenant) => change::enable(&store, &tenant.slug).await,
