@@ -11,7 +11,7 @@ use trunkline_domain::{Tenant, TenantId, TenantVersion};
 use super::MAX_PAGE;
 use super::change::Enablement;
 use super::read::{Selection, finish_records, select};
-use super::row::{RowProblem, StoredRow};
+use super::row::{RowProblem, StoredRow, TenantRow};
 use crate::error::StoreError;
 use crate::seal::Column;
 use crate::secret::ClearText;
@@ -36,6 +36,20 @@ pub struct TenantRecord {
     pub settings: TenantSettings,
     /// The tenant that can be run, or why it cannot.
     pub tenant: Result<Arc<Tenant>, RowProblem>,
+}
+
+impl TenantRecord {
+    /// As replicas read it.
+    pub fn row(&self) -> TenantRow {
+        TenantRow {
+            id: self.id,
+            slug: self.slug.clone(),
+            version: self.version,
+            enabled: self.enabled,
+            updated_at: self.updated_at,
+            tenant: self.tenant.clone(),
+        }
+    }
 }
 
 /// What the columns hold, right or wrong.

@@ -263,15 +263,21 @@ async fn a_tenant_that_could_not_be_run_is_not_added_and_everything_wrong_is_sai
 async fn a_row_that_cannot_be_run_is_listed_as_parked_with_the_reason() {
     let bed = Bed::migrated().await;
     sqlx::query(
-        "INSERT INTO tenants (slug, livekit_url, livekit_api_key, livekit_api_secret, max_calls)
-         VALUES ('acme', 'wss://a.example', 'key', 'hunter2-in-clear', 0)",
+        "INSERT INTO tenants (slug, livekit_url, livekit_api_key, livekit_api_secret, default_config)
+         VALUES ('acme', 'wss://a.example', 'key', 'hunter2-in-clear', '{\"voice\": 7}')",
     )
     .execute(&bed.sql().await)
     .await
     .unwrap();
     let listed = bed.json(&["tenant", "list", "--json"]).await;
     assert_eq!(listed[0]["state"], "parked");
-    assert_eq!(listed[0]["reason"], "max_calls must be 1 or more, not 0");
+    assert_eq!(
+        listed[0]["reason"],
+        "default_config: voice must be a string, not a number"
+    );
     let shown = bed.succeeds(&["tenant", "show", "acme"]).await;
-    assert!(shown.contains("reason: max_calls must be"), "{shown}");
+    assert!(shown.contains("reason: default_config: voice"), "{shown}");
+    // What stands in the row is shown all the same, so that it can be mended.
+    assert!(shown.contains("default_config.voice: 7"), "{shown}");
+    assert!(!shown.contains("hunter2"), "{shown}");
 }

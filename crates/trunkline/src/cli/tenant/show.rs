@@ -11,23 +11,34 @@ use super::view::TenantView;
 use crate::cli::report;
 
 pub(super) async fn run(store: &Store, slug: &str, output: &Output) -> anyhow::Result<()> {
-    let row = store
-        .tenant(slug)
+    let record = store
+        .tenant_record(slug)
         .await?
         .ok_or_else(|| ChangeError::NoSuchTenant {
             slug: slug.to_owned(),
         })?;
     let states = store.states().await?;
+    let row = record.row();
     let view = TenantView::new(&row, &states, Utc::now());
     let mut shown = serde_json::to_value(&view)?;
     let fields = shown
         .as_object_mut()
         .context("a tenant's view is an object")?;
-    if let Ok(tenant) = &row.tenant
-        && let Value::Object(settings) = settings(tenant)
-    {
+    let settings = match &record.tenant {
+        Ok(tenant) => settings(tenant),
+        // Right or wrong, so that it can be mended.
+        Err(_) => serde_json::to_value(&record.settings)?,
+    };
+    if let Value::Object(settings) = settings {
         fields.extend(settings);
     }
+    fields.insert(
+        "created_at".to_owned(),
+        record
+            .created_at
+            .to_rfc3339_opts(SecondsFormat::Secs, true)
+            .into(),
+    );
     fields.insert(
         "updated_at".to_owned(),
         row.updated_at
