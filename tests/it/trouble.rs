@@ -145,10 +145,7 @@ async fn a_row_that_cannot_be_run_is_parked_with_its_reason_and_the_others_run()
         .project_until("broken", SOON, |project| project.state == "parked")
         .await?;
     let reason = parked.reason.unwrap_or_default();
-    assert!(
-        reason.starts_with("livekit_api_secret must be"),
-        "{reason}"
-    );
+    assert!(reason.starts_with("livekit_api_secret must be"), "{reason}");
     let listed = bed.product.command(&["tenant", "list"]).await?;
     assert!(listed.contains("livekit_api_secret must be"), "{listed}");
     let caller = bed.project("harbour").ring().await?;

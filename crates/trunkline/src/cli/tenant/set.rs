@@ -7,9 +7,9 @@ use clap::Args;
 use trunkline_domain::TenantVersion;
 use trunkline_store::{ChangeError, Expected, Store, TenantChange};
 
-use super::actor::actor;
 use super::add::{at_most_one_from_stdin, read, read_config};
 use super::secret::SecretSource;
+use crate::cli::actor::actor;
 use crate::cli::report;
 
 /// A change takes effect at once, and no call notices. What only a call reads (defaults, deadlines,
