@@ -281,3 +281,66 @@ async fn a_row_that_cannot_be_run_is_listed_as_parked_with_the_reason() {
     assert!(shown.contains("default_config.voice: 7"), "{shown}");
     assert!(!shown.contains("hunter2"), "{shown}");
 }
+
+#[tokio::test]
+async fn a_token_is_printed_once_listed_and_revoked() {
+    let bed = Bed::migrated().await;
+    bed.add("acme").await;
+    let add = [
+        "token",
+        "add",
+        "--scope",
+        "admin",
+        "--tenant",
+        "acme",
+        "--expires",
+        "90d",
+        "ci",
+    ];
+    let printed = bed.succeeds(&add).await;
+    assert!(
+        printed.starts_with("tl_") && printed.trim().len() == 59,
+        "{printed}"
+    );
+    let said = bed.fails(1, &add).await;
+    assert!(said.contains("there is a token ci already"), "{said}");
+
+    let list = bed.json(&["token", "list", "--json"]).await;
+    let token = &list[0];
+    assert_eq!(
+        (&token["name"], &token["scope"]),
+        (&json!("ci"), &json!("admin"))
+    );
+    assert_eq!(
+        (&token["tenant"], &token["last_used_at"]),
+        (&json!("acme"), &json!(null))
+    );
+    assert!(token["expires_at"].is_string());
+    let table = bed.succeeds(&["token", "list"]).await;
+    assert!(!format!("{list}{table}").contains(&printed.trim()[16..]));
+
+    bed.succeeds(&["token", "revoke", "ci"]).await;
+    let said = bed.fails(1, &["token", "revoke", "ci"]).await;
+    assert!(said.contains("there is no token ci in force"), "{said}");
+    let nobody = ["token", "add", "--scope", "read", "--tenant", "nobody", "x"];
+    let said = bed.fails(1, &nobody).await;
+    assert!(said.contains("there is no tenant nobody"), "{said}");
+    bed.fails(2, &["token", "add", "--scope", "root", "x"])
+        .await;
+
+    let sql = bed.sql().await;
+    let audit: Vec<String> = sqlx::query_scalar(
+        "SELECT action || ' ' || target || ' ' || outcome FROM api_audit ORDER BY id",
+    )
+    .fetch_all(&sql)
+    .await
+    .unwrap();
+    assert_eq!(audit, ["token.add ci done", "token.revoke ci done"]);
+}
+
+#[tokio::test]
+async fn the_apis_description_needs_neither_configuration_nor_database() {
+    let output = bare().arg("openapi").output().await.unwrap();
+    let description: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(description["openapi"], "3.1.0");
+}
