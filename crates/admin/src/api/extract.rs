@@ -146,6 +146,7 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
+    use crate::api::problem::ProblemBody;
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -158,7 +159,7 @@ mod tests {
 
     fn problem(body: &str) -> String {
         let problem = parse::<Outer>(body.as_bytes()).unwrap_err();
-        serde_json::to_string(&problem).unwrap()
+        serde_json::to_string(&ProblemBody::from(problem)).unwrap()
     }
 
     #[test]

@@ -10,7 +10,7 @@ use utoipa::openapi::{OpenApi, PathItem};
 use utoipa::{IntoResponses, Modify, OpenApi as _};
 
 use super::audit::Actions;
-use super::problem::{FieldProblem, Problem};
+use super::problem::{FieldProblem, ProblemBody};
 use super::routes;
 
 /// Where it is served, without a token.
@@ -46,7 +46,7 @@ pub fn description() -> String {
         (name = "access", description = "Tokens, and who did what"),
         (name = "events", description = "What changes, as it changes"),
     ),
-    components(schemas(Problem, FieldProblem)),
+    components(schemas(ProblemBody, FieldProblem)),
     security(("token" = [])),
     modifiers(&Tokens),
 )]
@@ -81,10 +81,10 @@ impl Modify for Tokens {
 pub(crate) enum Problems {
     /// The request cannot be served as it is; the problem says why.
     #[response(status = "4XX", content_type = "application/problem+json")]
-    OfClient(Problem),
+    OfClient(ProblemBody),
     /// The server cannot serve it now; the problem says why.
     #[response(status = "5XX", content_type = "application/problem+json")]
-    OfServer(Problem),
+    OfServer(ProblemBody),
 }
 
 /// Operations that ask for a change, by method and path, with their ids.

@@ -80,8 +80,19 @@ kinds! {
 }
 
 /// What went wrong.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone)]
 pub(crate) struct Problem {
+    kind: Kind,
+    detail: String,
+    errors: Vec<FieldProblem>,
+    current_version: Option<i64>,
+    retry_after: Option<Duration>,
+}
+
+/// What went wrong, as it is written.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct ProblemBody {
     /// Which kind of problem: `urn:trunkline:problem:` and its name.
     #[serde(rename = "type")]
     #[schema(example = "urn:trunkline:problem:not-found")]
@@ -99,8 +110,6 @@ pub(crate) struct Problem {
     /// The version that there is, where another was expected.
     #[serde(skip_serializing_if = "Option::is_none")]
     current_version: Option<i64>,
-    #[serde(skip)]
-    retry_after: Option<Duration>,
 }
 
 /// What is wrong with a field.
@@ -121,9 +130,7 @@ pub(crate) struct ProblemNote(pub(crate) String);
 impl Problem {
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
         Self {
-            kind: format!("{TYPE_PREFIX}{}", kind.name()),
-            title: kind.title(),
-            status: kind.status().as_u16(),
+            kind,
             detail: detail.into(),
             errors: Vec::new(),
             current_version: None,
@@ -166,7 +173,7 @@ impl Problem {
     }
 
     pub(crate) fn status(&self) -> StatusCode {
-        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        self.kind.status()
     }
 }
 
@@ -224,12 +231,25 @@ impl From<StoreError> for Problem {
     }
 }
 
+impl From<Problem> for ProblemBody {
+    fn from(problem: Problem) -> Self {
+        Self {
+            kind: format!("{TYPE_PREFIX}{}", problem.kind.name()),
+            title: problem.kind.title(),
+            status: problem.status().as_u16(),
+            detail: problem.detail,
+            errors: problem.errors,
+            current_version: problem.current_version,
+        }
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let note = ProblemNote(format!("{}: {}", self.title, self.detail));
+        let note = ProblemNote(format!("{}: {}", self.kind.title(), self.detail));
         let status = self.status();
         let retry_after = self.retry_after;
-        let mut response = (status, Json(self)).into_response();
+        let mut response = (status, Json(ProblemBody::from(self))).into_response();
         let headers = response.headers_mut();
         headers.insert(
             CONTENT_TYPE,

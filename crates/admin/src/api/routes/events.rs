@@ -70,10 +70,6 @@ pub(crate) struct CallEnded {
 /// What an event is about. `event` is the event's name once more.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "each is made, written and dropped at once"
-)]
 pub(crate) enum News {
     /// `worker`: what this replica does with a tenant.
     Worker(Worker),
