@@ -7,10 +7,12 @@
 
 mod apology;
 mod assignment;
+mod check;
 mod drive;
 mod live;
 mod machine;
 mod playout;
+pub mod ring;
 mod room;
 mod room_api;
 mod speaker;
@@ -31,6 +33,7 @@ use url::Url;
 use crate::drive::Drive;
 
 pub use assignment::{Assignment, JobReporter, JobStatus};
+pub use check::{Check, CheckName, CheckReport, CheckStatus, Registration};
 pub use live::{CallNews, CallStep, Entered, LiveCall, LiveCalls};
 
 /// What the calls of a process share.

@@ -105,7 +105,7 @@ fn is_passing(error: &ServiceError) -> bool {
 }
 
 /// A project's URL as its HTTP API wants it: `ws` becomes `http`, `wss` `https`.
-fn http_url(url: &Url) -> Url {
+pub(crate) fn http_url(url: &Url) -> Url {
     let mut url = url.clone();
     let scheme = match url.scheme() {
         "ws" => "http",

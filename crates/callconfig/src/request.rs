@@ -34,6 +34,9 @@ pub struct CallConfigRequest {
     pub room: String,
     /// All `sip.*` attributes, bounded.
     pub attributes: BTreeMap<String, String>,
+    /// Somebody looks whether the backend answers; there is no call.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub test: bool,
 }
 
 impl CallConfigRequest {
@@ -50,7 +53,14 @@ impl CallConfigRequest {
             sip_call_id: sip.sip_call_id.clone(),
             room: room.to_owned(),
             attributes: sip.attributes.clone(),
+            test: false,
         }
+    }
+
+    /// The same request, marked as one that no call is behind.
+    #[must_use]
+    pub fn as_test(self) -> Self {
+        Self { test: true, ..self }
     }
 }
 
