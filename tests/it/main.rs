@@ -13,4 +13,5 @@ mod lookup;
 mod reload;
 mod secrets;
 mod storm;
+mod tools;
 mod trouble;

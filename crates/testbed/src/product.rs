@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{ExitStatus, Output};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -129,6 +129,14 @@ impl Product {
     /// When it fails; what it said is in the error.
     pub async fn command(&self, arguments: &[&str]) -> anyhow::Result<String> {
         run(&self.program, arguments, &self.environment).await
+    }
+
+    /// As [`Self::command`], whatever becomes of it.
+    ///
+    /// # Errors
+    /// When the binary cannot be run.
+    pub async fn try_command(&self, arguments: &[&str]) -> anyhow::Result<Output> {
+        output(&self.program, arguments, &self.environment).await
     }
 
     /// Where the API under `/v1` is. A token is made with the command line.
@@ -324,13 +332,7 @@ async fn run(
     arguments: &[&str],
     environment: &[(String, String)],
 ) -> anyhow::Result<String> {
-    let output = Command::new(program)
-        .args(arguments)
-        .envs(environment.iter().map(|(key, value)| (key, value)))
-        .kill_on_drop(true)
-        .output()
-        .await
-        .with_context(|| format!("cannot run {}", program.display()))?;
+    let output = output(program, arguments, environment).await?;
     anyhow::ensure!(
         output.status.success(),
         "`trunkline {}` ended with {}: {}",
@@ -339,4 +341,18 @@ async fn run(
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8(output.stdout).context("what it printed is not UTF-8")
+}
+
+async fn output(
+    program: &Path,
+    arguments: &[&str],
+    environment: &[(String, String)],
+) -> anyhow::Result<Output> {
+    Command::new(program)
+        .args(arguments)
+        .envs(environment.iter().map(|(key, value)| (key, value)))
+        .kill_on_drop(true)
+        .output()
+        .await
+        .with_context(|| format!("cannot run {}", program.display()))
 }

@@ -1,6 +1,7 @@
 //! Makes the parts out of the configuration.
 
 use secrecy::SecretString;
+use trunkline_call::DefaultProvider;
 use trunkline_store::{Keyring, KeyringError, OptionsError, Store};
 
 use crate::config::{Config, ConfigError, Problem};
@@ -75,6 +76,14 @@ fn required<'a>(
         problems.push(Problem::missing(key));
     }
     value.as_ref()
+}
+
+/// The model of tenants that bring none of their own.
+pub fn default_provider(config: &Config) -> DefaultProvider {
+    DefaultProvider {
+        base_url: config.provider.base_url.clone(),
+        api_key: config.provider.api_key.clone(),
+    }
 }
 
 /// This process's name: as configured, else the host's.

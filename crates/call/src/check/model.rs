@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 use trunkline_domain::{CallConfig, chain};
 use trunkline_realtime::{
-    Command, ConnectError, Connector, Endpoint, Event, Session, SessionConfig, Trouble,
-    VendorError,
+    Command, ConnectError, Connector, Endpoint, Event, Session, SessionConfig, Trouble, VendorError,
 };
 
 use super::report::{Check, CheckName};

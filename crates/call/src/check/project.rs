@@ -169,7 +169,9 @@ fn judge(answer: &Answer) -> (Check, Check) {
         status => (
             Check::failed(
                 CheckName::Url,
-                format!("something answers there, but not as a LiveKit server does (HTTP {status})"),
+                format!(
+                    "something answers there, but not as a LiveKit server does (HTTP {status})"
+                ),
                 "check livekit_url; behind a proxy, that it lets /twirp and /agent through",
             ),
             Check::not_made(CheckName::Key, "no LiveKit server answers"),

@@ -4,9 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use livekit_api::services::sip::{
-    ListSIPDispatchRuleFilter, ListSIPInboundTrunkFilter, SIPClient,
-};
+use livekit_api::services::sip::{ListSIPDispatchRuleFilter, ListSIPInboundTrunkFilter, SIPClient};
 use livekit_api::services::{ServerError, ServerErrorCode, ServiceError};
 use livekit_protocol::sip_dispatch_rule::Rule;
 use livekit_protocol::{SipDispatchRuleInfo, SipInboundTrunkInfo};
@@ -78,7 +76,11 @@ fn unread(error: &ServiceError) -> Check {
 }
 
 fn judge(tenant: &Tenant, trunks: &[SipInboundTrunkInfo], rules: &[SipDispatchRuleInfo]) -> Check {
-    let names: Vec<&str> = tenant.agent_names.iter().map(|name| name.as_str()).collect();
+    let names: Vec<&str> = tenant
+        .agent_names
+        .iter()
+        .map(|name| name.as_str())
+        .collect();
     let wanted = names.join(" or ");
     if trunks.is_empty() {
         return Check::failed(
@@ -213,11 +215,26 @@ mod tests {
         for (trunks, rules, status, words) in [
             (&trunks, vec![rule(OURS, "ST_1")], CheckStatus::Ok, "SDR_1"),
             (&trunks, vec![anywhere], CheckStatus::Ok, "SDR_1"),
-            (&vec![], vec![rule(OURS, "ST_1")], failed, "no inbound trunk"),
+            (
+                &vec![],
+                vec![rule(OURS, "ST_1")],
+                failed,
+                "no inbound trunk",
+            ),
             (&trunks, vec![], failed, "there is none"),
-            (&trunks, vec![rule("sales", "ST_1")], failed, "ask for sales"),
+            (
+                &trunks,
+                vec![rule("sales", "ST_1")],
+                failed,
+                "ask for sales",
+            ),
             (&trunks, vec![rule(OURS, "ST_9")], failed, "do not exist"),
-            (&trunks, vec![shared_room(OURS)], CheckStatus::Warning, "one room"),
+            (
+                &trunks,
+                vec![shared_room(OURS)],
+                CheckStatus::Warning,
+                "one room",
+            ),
         ] {
             let check = judge(&tenant(), trunks, &rules);
             assert_eq!(check.status, status, "{check:?}");
@@ -239,6 +256,9 @@ mod tests {
         assert!(check.detail.contains("no SIP service"), "{check:?}");
         let check = unread(&refusal("permission_denied", "no grant"));
         assert_eq!(check.status, CheckStatus::Warning);
-        assert!(check.detail.contains("permission_denied: no grant"), "{check:?}");
+        assert!(
+            check.detail.contains("permission_denied: no grant"),
+            "{check:?}"
+        );
     }
 }

@@ -121,7 +121,10 @@ mod tests {
     #[test]
     fn only_what_the_engine_takes_can_be_said() {
         assert_eq!(Speech::new(8_000, vec![0]).map(|s| s.rate), Ok(8_000));
-        assert_eq!(Speech::new(11_025, vec![]), Err(InvalidSpeech::Rate(11_025)));
+        assert_eq!(
+            Speech::new(11_025, vec![]),
+            Err(InvalidSpeech::Rate(11_025))
+        );
         let long = vec![0; 8_000 * 300 + 1];
         assert_eq!(Speech::new(8_000, long), Err(InvalidSpeech::TooLong));
     }

@@ -36,15 +36,14 @@ impl Call {
             ..Default::default()
         };
         let project = &tenant.project;
-        let token =
-            AccessToken::with_api_key(&project.api_key, project.api_secret.expose_secret())
-                .with_identity(&format!("sip_{from}"))
-                .with_name(&format!("Phone {from}"))
-                .with_kind("sip")
-                .with_grants(grants)
-                .with_attributes(attributes(options))
-                .with_room_config(room_configuration(tenant, options))
-                .to_jwt()?;
+        let token = AccessToken::with_api_key(&project.api_key, project.api_secret.expose_secret())
+            .with_identity(&format!("sip_{from}"))
+            .with_name(&format!("Phone {from}"))
+            .with_kind("sip")
+            .with_grants(grants)
+            .with_attributes(attributes(options))
+            .with_room_config(room_configuration(tenant, options))
+            .to_jwt()?;
         Ok(Self { room, token })
     }
 }
@@ -52,7 +51,10 @@ impl Call {
 fn attributes(options: &RingOptions) -> BTreeMap<String, String> {
     [
         ("sip.callID", format!("SCL_{}", random_id())),
-        ("sip.callIDFull", format!("{}@trunkline.invalid", random_id())),
+        (
+            "sip.callIDFull",
+            format!("{}@trunkline.invalid", random_id()),
+        ),
         ("sip.callTag", random_id()),
         ("sip.trunkID", format!("ST_{}", random_id())),
         ("sip.ruleID", format!("SDR_{}", random_id())),

@@ -5,12 +5,14 @@
 //! output, everything else to standard error.
 
 mod actor;
+mod call;
 mod config;
 mod keys;
 mod migrate;
 mod openapi;
 mod report;
 mod serve;
+mod shell;
 mod tenant;
 mod token;
 
@@ -45,6 +47,8 @@ enum Command {
     /// Add, list, switch and remove tenants
     #[command(subcommand)]
     Tenant(tenant::Command),
+    /// Ring a test call into a tenant's project, and save what is heard
+    Call(Box<call::Arguments>),
     /// Make, list and revoke tokens for the API
     #[command(subcommand)]
     Token(token::Command),
@@ -56,6 +60,10 @@ enum Command {
     /// Show or check the configuration
     #[command(subcommand)]
     Config(config::Command),
+    /// Print what a shell needs to complete the command line
+    Completion(shell::Completion),
+    /// Write the pages for `man`, one for each command
+    Man(shell::Man),
 }
 
 /// The command line or the configuration cannot be used. As clap exits.
@@ -89,8 +97,11 @@ impl Cli {
         {
             return keys::generate();
         }
-        if let Command::Openapi = &self.command {
-            return openapi::run();
+        match &self.command {
+            Command::Openapi => return openapi::run(),
+            Command::Completion(arguments) => return arguments.run(),
+            Command::Man(arguments) => return arguments.run(),
+            _ => {}
         }
         let loaded = Loaded::read(self.config.as_deref())?;
         logs::install(&match self.command {
@@ -117,6 +128,9 @@ impl Cli {
                 Command::Keys(command) => command.run(&loaded.config).await,
                 Command::Token(command) => command.run(&loaded.config).await,
                 Command::Openapi => openapi::run(),
+                Command::Call(arguments) => arguments.run(&loaded.config).await,
+                Command::Completion(arguments) => arguments.run(),
+                Command::Man(arguments) => arguments.run(),
                 Command::Config(command) => command.run(&loaded).await,
             }
         })

@@ -31,6 +31,15 @@ pub(super) fn result(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// A script, on standard output, byte for byte: it is our own, and no terminal reads it.
+pub(super) fn script(script: &[u8]) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(script).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
 /// A result as JSON, on one line.
 pub(super) fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     result(&format!("{}\n", serde_json::to_string(value)?))

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use trunkline_admin::api::{Api, ApiBindError, ApiParts};
 use trunkline_admin::{Admin, AdminState, BindError};
-use trunkline_call::{DefaultProvider, Services};
+use trunkline_call::Services;
 use trunkline_callconfig::{Lookup, LookupError};
 use trunkline_store::{Reporter, Store};
 use trunkline_supervisor::{Shutdown, Supervisor, WorkerLauncher};
@@ -77,13 +77,16 @@ impl Parts {
             replica: replica.clone(),
         };
         let (queue, writer) = records::channel(config.records.max_waiting, sink);
+        if config.provider.api_key.is_none() {
+            tracing::warn!("{}", wiring::NO_MODEL_KEY);
+        }
         trunkline_signalling::install().map_err(StartError::Signalling)?;
         let models = trunkline_realtime::Connector::new(config.realtime.clone())
             .map_err(StartError::Models)?;
         let services = Arc::new(Services::new(
             Lookup::new(&config.call_config)?,
             models,
-            default_provider(config),
+            wiring::default_provider(config),
             stop.cut.clone(),
         ));
         let calls = services.live().clone();
@@ -183,15 +186,4 @@ impl Parts {
 async fn endless(part: impl Future<Output = ()>) -> Result<(), ServeError> {
     part.await;
     Ok(())
-}
-
-fn default_provider(config: &Config) -> DefaultProvider {
-    let api_key = config.provider.api_key.clone();
-    if api_key.is_none() {
-        tracing::warn!("{}", wiring::NO_MODEL_KEY);
-    }
-    DefaultProvider {
-        base_url: config.provider.base_url.clone(),
-        api_key,
-    }
 }

@@ -4,3 +4,4 @@ mod arrows;
 mod bed;
 mod commands;
 mod serve;
+mod shell;

@@ -7,6 +7,7 @@ mod list;
 mod secret;
 mod set;
 mod show;
+mod test;
 mod view;
 
 use std::process::ExitCode;
@@ -27,6 +28,15 @@ pub(super) enum Command {
     List(Output),
     /// Show one tenant, without its secrets
     Show {
+        #[command(flatten)]
+        tenant: Slug,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Check from end to end whether a tenant's calls would work, and say what to do where not
+    ///
+    /// The exit code is 1 when something failed; a warning is none.
+    Test {
         #[command(flatten)]
         tenant: Slug,
         #[command(flatten)]
@@ -73,6 +83,11 @@ impl Command {
             Self::History(arguments) => arguments.run(&store).await,
             Self::List(output) => list::run(&store, &output).await,
             Self::Show { tenant, output } => show::run(&store, &tenant.slug, &output).await,
+            Self::Test { tenant, output } => {
+                let tested = test::run(config, &store, &tenant.slug, &output).await;
+                store.close().await;
+                return tested;
+            }
             Self::Enable(tenant) => change::enable(&store, &tenant.slug).await,
             Self::Disable(tenant) => change::disable(&store, &tenant.slug).await,
             Self::Remove { tenant, yes } => {
