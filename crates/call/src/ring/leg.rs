@@ -189,7 +189,8 @@ impl Leg {
             }
             RoomEvent::Disconnected { reason } => {
                 return Some(match reason {
-                    DisconnectReason::ParticipantRemoved | DisconnectReason::RoomDeleted => {
+                    livekit::DisconnectReason::ParticipantRemoved
+                    | livekit::DisconnectReason::RoomDeleted => {
                         RingEnd::AgentHungUp
                     }
                     other => RingEnd::Lost(other.as_str_name().to_owned()),
