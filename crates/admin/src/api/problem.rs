@@ -89,7 +89,7 @@ pub(crate) struct Problem {
     retry_after: Option<Duration>,
 }
 
-/// What went wrong, as it is written.
+/// What went wrong.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub(crate) struct ProblemBody {
