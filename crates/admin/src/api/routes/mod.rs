@@ -39,6 +39,7 @@ use super::envelope::envelope;
 use super::problem::{Kind, Problem};
 use super::state::ApiState;
 use super::{MAX_BODY_BYTES, openapi};
+use crate::page;
 
 /// Every route that is described.
 pub(crate) fn documented() -> OpenApiRouter<ApiState> {
@@ -66,7 +67,7 @@ pub(crate) fn documented() -> OpenApiRouter<ApiState> {
         .routes(routes!(events::get))
 }
 
-/// The whole API.
+/// The whole API, and the page that shows it.
 pub(crate) fn router(state: ApiState) -> Router {
     let (router, document) = documented().split_for_parts();
     let actions = openapi::actions(&document);
@@ -75,7 +76,7 @@ pub(crate) fn router(state: ApiState) -> Router {
         let description = description.clone();
         async move { ([(CONTENT_TYPE, "application/json")], description) }
     };
-    router
+    let router = router
         .route(openapi::PATH, get(described))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
@@ -86,7 +87,8 @@ pub(crate) fn router(state: ApiState) -> Router {
         ))
         .layer(middleware::from_fn_with_state(state.clone(), authenticate))
         .layer(middleware::from_fn(envelope))
-        .with_state(state)
+        .with_state(state);
+    page::router().merge(router)
 }
 
 async fn no_such_path() -> Problem {

@@ -34,6 +34,8 @@ pub(crate) struct Parameters {
     state: Option<String>,
     /// On the replica of this name.
     replica: Option<String>,
+    /// On the replica that is asked (true), or on the others (false).
+    here: Option<bool>,
     /// Items of a page: 50 when left out, 100 at the most.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
@@ -158,6 +160,7 @@ pub(crate) async fn get(
             && is(&asked.tenant, &worker.tenant)
             && is(&asked.state, &worker.state)
             && is(&asked.replica, &worker.replica)
+            && asked.here.is_none_or(|here| here == worker.is_here)
             && after.as_ref().is_none_or(|after| worker.key() > *after)
     });
     workers.sort_by_cached_key(Worker::key);
