@@ -34,7 +34,7 @@ use crate::drive::Drive;
 
 pub use assignment::{Assignment, JobReporter, JobStatus};
 pub use check::{Check, CheckName, CheckReport, CheckStatus, Registration};
-pub use live::{CallNews, CallStep, Entered, LiveCall, LiveCalls};
+pub use live::{CallNews, CallStep, Entered, LiveCall, LiveCalls, Progress};
 
 /// What the calls of a process share.
 pub struct Services {

@@ -59,10 +59,13 @@ impl CallStep {
 
 /// What a call's machine says of its course.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Progress {
-    pub(crate) step: CallStep,
-    pub(crate) times: CallTimes,
-    pub(crate) replies: u32,
+pub struct Progress {
+    /// How far the call is.
+    pub step: CallStep,
+    /// The steps that were reached.
+    pub times: CallTimes,
+    /// How often the agent has spoken to the end.
+    pub replies: u32,
 }
 
 /// A call under way.
@@ -242,7 +245,7 @@ impl Entered {
 
     /// Notes how far the call is. Called after each of its inputs, so it does
     /// nothing where nothing changed.
-    pub(crate) fn progress(&mut self, progress: Progress) {
+    pub fn progress(&mut self, progress: Progress) {
         if self.last == Some(progress) {
             return;
         }

@@ -4,6 +4,7 @@ pub mod backend;
 pub mod bed;
 mod cache;
 pub mod caller;
+pub mod chromium;
 pub mod livekit;
 pub mod model;
 pub mod netlab;

@@ -59,7 +59,9 @@ pub(crate) struct Bed {
     pub(crate) http: reqwest::Client,
     /// A token that may do everything.
     pub(crate) admin: String,
-    _tasks: JoinSet<()>,
+    limits: ApiLimits,
+    api_stop: CancellationToken,
+    tasks: JoinSet<()>,
 }
 
 /// Runs no calls: the tests enter theirs by hand.
@@ -126,16 +128,7 @@ impl Bed {
             CancellationToken::new(),
         );
         let replica = Reporter::starting("replica-1");
-        let parts = ApiParts {
-            replica: replica.clone(),
-            store: store.clone(),
-            projects: projects.clone(),
-            calls: calls.clone(),
-            drain: drain.clone(),
-            limits,
-        };
         let mut tasks = JoinSet::new();
-        tasks.spawn(async move { api.run(parts, CancellationToken::new()).await.unwrap() });
         let shutdown = Shutdown {
             drain: drain.clone(),
             cut: CancellationToken::new(),
@@ -154,10 +147,41 @@ impl Bed {
             replica,
             http: client(),
             admin: String::new(),
-            _tasks: tasks,
+            limits,
+            api_stop: CancellationToken::new(),
+            tasks,
         };
+        bed.run(api);
         bed.admin = bed.token("root", AccessScope::Admin, None).await;
         bed
+    }
+
+    fn run(&mut self, api: Api) {
+        let parts = ApiParts {
+            replica: self.replica.clone(),
+            store: self.store.clone(),
+            projects: self.projects.clone(),
+            calls: self.calls.clone(),
+            drain: self.drain.clone(),
+            limits: self.limits,
+        };
+        let stop = self.api_stop.clone();
+        self.tasks
+            .spawn(async move { api.run(parts, stop).await.unwrap() });
+    }
+
+    /// Ends the API, and its connections.
+    pub(crate) async fn api_goes_away(&mut self) {
+        self.api_stop.cancel();
+        // The supervisor goes on: what ends is the API.
+        self.tasks.join_next().await.unwrap().unwrap();
+    }
+
+    /// Begins it again where it was.
+    pub(crate) async fn api_comes_back(&mut self) {
+        self.api_stop = CancellationToken::new();
+        let api = Api::bind(self.address, None).await.unwrap();
+        self.run(api);
     }
 
     /// A token, made as the command line makes it.

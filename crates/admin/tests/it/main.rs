@@ -8,6 +8,7 @@ mod calls;
 mod description;
 mod events;
 mod limits;
+mod page;
 mod problems;
 mod replica;
 mod tenants;

@@ -70,6 +70,8 @@ async fn workers_are_those_of_this_replica_as_they_are_and_of_others_as_they_rep
     assert_eq!(found("tenant=acme").await, 2);
     assert_eq!(found("replica=replica-2").await, 1);
     assert_eq!(found("state=registered").await, 1);
+    assert_eq!(found("here=false").await, 1);
+    assert_eq!(found("here=true").await, 2);
     let page = bed.get(&bed.admin, "/v1/workers?limit=2").await.is(200);
     let next = page["next"].as_str().unwrap();
     let rest = bed
