@@ -170,8 +170,18 @@ mod tests {
         for asset in all() {
             let content = asset.content.replace("http://www.w3.org/2000/svg", "");
             for bad in [
-                "http:", "https:", "//cdn", "innerHTML", "outerHTML", "insertAdjacent", "<style",
-                " style=", " onclick=", "eval(", "new Function", "document.write",
+                "http:",
+                "https:",
+                "//cdn",
+                "innerHTML",
+                "outerHTML",
+                "insertAdjacent",
+                "<style",
+                " style=",
+                " onclick=",
+                "eval(",
+                "new Function",
+                "document.write",
             ] {
                 assert!(!content.contains(bad), "{} has {bad}", asset.path);
             }

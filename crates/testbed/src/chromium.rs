@@ -294,7 +294,10 @@ impl Chromium {
         }
         let answered = async {
             let text = Message::text(request.to_string());
-            self.socket.send(text).await.context("the browser is gone")?;
+            self.socket
+                .send(text)
+                .await
+                .context("the browser is gone")?;
             loop {
                 let message = self.socket.next().await.context("the browser is gone")?;
                 let Message::Text(text) = message.context("the browser is gone")? else {

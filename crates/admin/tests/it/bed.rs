@@ -234,6 +234,12 @@ impl Bed {
     /// A call that is over.
     pub(crate) async fn past_call(&self, tenant: TenantId, at_s: i64, caller: &str) -> CallId {
         let id = CallId::generate();
+        self.record_call(id, tenant, at_s, caller).await;
+        id
+    }
+
+    /// The record of a call.
+    pub(crate) async fn record_call(&self, id: CallId, tenant: TenantId, at_s: i64, caller: &str) {
         let at = chrono::DateTime::from_timestamp(1_790_000_000 + at_s, 0).unwrap();
         let mut record = CallRecord::new(
             id,
@@ -248,7 +254,6 @@ impl Bed {
         record.times.joined = Some(Duration::from_millis(30));
         record.times.ended = Some(Duration::from_millis(900));
         self.store.record_call(&record, "replica-1").await.unwrap();
-        id
     }
 
     pub(crate) fn request(&self, token: &str, method: Method, path: &str) -> RequestBuilder {
