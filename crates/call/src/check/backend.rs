@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn an_answer_that_takes_most_of_its_time_is_a_warning() {
         let took = |ms, reason| Resolved {
-            config: CallConfig::default(),
+            config: CallConfig::built_in(),
             source: ConfigSource::Fresh,
             reason,
             took: Duration::from_millis(ms),
