@@ -33,7 +33,8 @@ impl Services {
     pub async fn check(&self, tenant: &Tenant, registrations: &[Registration]) -> CheckReport {
         let livekit = async {
             let (url, key) = bounded_pair(project::check(&tenant.project)).await;
-            let sip = if key.status == CheckStatus::Failed {
+            let failed = CheckStatus::Failed;
+            let sip = if url.status == failed || key.status == failed {
                 Check::not_made(CheckName::Sip, "the project does not let us in")
             } else {
                 bounded(CheckName::Sip, sip::check(tenant)).await

@@ -190,9 +190,7 @@ impl Leg {
             RoomEvent::Disconnected { reason } => {
                 return Some(match reason {
                     livekit::DisconnectReason::ParticipantRemoved
-                    | livekit::DisconnectReason::RoomDeleted => {
-                        RingEnd::AgentHungUp
-                    }
+                    | livekit::DisconnectReason::RoomDeleted => RingEnd::AgentHungUp,
                     other => RingEnd::Lost(other.as_str_name().to_owned()),
                 });
             }
