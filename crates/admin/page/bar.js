@@ -31,7 +31,7 @@ export function bar(app, here) {
       autocomplete: 'off', spellcheck: 'false', maxlength: 100,
     }),
     h('span', { class: `link ${tone}`, id: 'link', role: 'status' }, text),
-    h('span', { class: 'who', title: who }, app.me.name),
+    h('span', { class: 'me', title: who }, app.me.name),
     h('button', { 'data-action': 'help', class: 'quiet', 'aria-label': 'Keys' }, '?'),
     h('button', { 'data-action': 'sign-out', class: 'quiet' }, 'Sign out'),
   ];

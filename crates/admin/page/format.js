@@ -7,10 +7,10 @@ const DAY = 24 * HOUR;
 
 const two = (number) => String(number).padStart(2, '0');
 
-// How long: 840 ms, 3.2 s, 4 min 05 s, 3 h 20 min, 12 d.
+// How long: 840 ms, 3.25 s, 4 min 05 s, 3 h 20 min, 12 d.
 export function duration(ms) {
   if (ms < SECOND) return `${Math.max(0, Math.round(ms))} ms`;
-  if (ms < 10 * SECOND) return `${(Math.floor(ms / 100) / 10).toFixed(1)} s`;
+  if (ms < 10 * SECOND) return `${(Math.floor(ms / 10) / 100).toFixed(2)} s`;
   return age(ms);
 }
 
@@ -85,7 +85,7 @@ const OUTCOMES = {
 export const OUTCOME_NAMES = Object.keys(OUTCOMES);
 export const outcomeTone = (outcome) => OUTCOMES[outcome] ?? 'wait';
 
-export const stepTone = (step) => (step === 'talking' ? 'good' : 'wait');
+export const stepTone = (step) => (step === 'talking' ? 'good' : 'busy');
 
 // Who speaks with whom.
 export function parties(call) {

@@ -21,7 +21,7 @@ export const projectLink = (slug) => h('a', { href: `#/projects/${encodeURICompo
 export const callHref = (id) => `#/calls/${encodeURIComponent(id)}`;
 
 // A table that is a list of cards on a narrow screen. The roles stay when it is laid out anew.
-// `columns`: [heading, class]; `rows`: { key, cells }.
+// `columns`: [heading, class]; `rows`: { key, cells }. Cells that are `null` or 0 have nothing to say.
 export function table(label, columns, rows) {
   const heads = columns.map(([text, kind]) => (
     h('th', { role: 'columnheader', scope: 'col', class: kind }, text)
@@ -29,9 +29,15 @@ export function table(label, columns, rows) {
   const line = ({ key, cells }) => h(
     'tr',
     { role: 'row', 'data-key': key },
-    cells.map((cell, at) => (
-      h('td', { role: 'cell', class: columns[at][1], 'data-label': columns[at][0] }, cell)
-    )),
+    cells.map((cell, at) => {
+      const [label, kind] = columns[at];
+      const isBlank = cell === null || cell === undefined || cell === 0;
+      return h(
+        'td',
+        { role: 'cell', class: isBlank ? `${kind} blank` : kind, 'data-label': label },
+        h('div', {}, isBlank ? cell ?? '–' : cell),
+      );
+    }),
   );
   return h(
     'table',
@@ -65,7 +71,7 @@ const STEPS = [
   ['configured', 'Configured'],
   ['model_ready', 'Model ready'],
   ['answered', 'Phone answered'],
-  ['active', 'Sound both ways'],
+  ['active', 'Call active'],
   ['first_sound', 'First sound'],
 ];
 
@@ -104,7 +110,7 @@ export function timeline(call) {
         has && svg('rect', { x: percent(from), width: percent(at - from), y: '30%', height: '40%', rx: 3 }),
         has && svg('circle', { cx: percent(at), cy: '50%', r: 4 }),
       ),
-      h('span', { class: 'at' }, has ? duration(at) : (call.is_live ? 'not yet' : 'not reached')),
+      h('span', { class: 'at' }, has ? duration(at) : h('span', { title: call.is_live ? 'not yet' : 'not reached' }, '–')),
     );
   });
   const ended = reached.get('ended');
@@ -163,7 +169,7 @@ export function callTable(label, calls, { project = true } = {}) {
         project && [call.tenant ? projectLink(call.tenant) : 'removed'],
         callPill(call),
         when(call.started_at),
-        ended ? duration(ended.at_ms) : '–',
+        ended ? duration(ended.at_ms) : null,
       ].filter((cell) => cell !== false),
     };
   }));

@@ -119,13 +119,13 @@ function replicas(workers) {
         [worker.replica, worker.is_here && h('span', { class: 'detail' }, ' (this one)')],
         statePill(worker.state),
         when(worker.since),
-        worker.version ?? '–',
-        worker.active_calls ?? '–',
+        worker.version,
+        worker.active_calls,
         refusals(worker)
           ? Object.entries(worker.refused_offers).map(([why, count]) => `${count} ${words(why)}`).join(', ')
-          : '–',
-        worker.restarts ?? '–',
-        worker.reason ?? '–',
+          : null,
+        worker.restarts,
+        worker.reason,
       ],
     })),
   );

@@ -16,7 +16,7 @@ const FILTERS = {
 
 // What of a project's load is on this replica: a bar of the calls that it has among all.
 function callsCell(project, all) {
-  if (project.calls === 0) return h('span', { class: 'detail' }, '0');
+  if (project.calls === 0) return 0;
   return [
     h('span', { class: 'number' }, project.calls),
     h('meter', {
@@ -29,7 +29,7 @@ function callsCell(project, all) {
 export function projectRows(projects, all) {
   return table(
     'Projects',
-    [['Project', 'main'], ['State', ''], ['Calls', 'calls'], ['Refused', 'number'], ['What is wrong', 'wide']],
+    [['Project', 'main'], ['State', 'line'], ['Calls', 'line'], ['Refused', 'number'], ['What is wrong', 'wide']],
     projects.map((project) => ({
       key: project.id,
       cells: [
@@ -37,7 +37,7 @@ export function projectRows(projects, all) {
         stateLines(project.workers),
         callsCell(project, all),
         project.refused,
-        project.reasons.length ? project.reasons.join('; ') : h('span', { class: 'detail' }, '–'),
+        project.reasons.length ? project.reasons.join('; ') : null,
       ],
     })),
   );
