@@ -63,6 +63,15 @@ async fn a_good_tenant_is_fine_but_for_sip_and_its_backend_is_told_that_it_is_a_
 -> anyhow::Result<()> {
     let bed = Bed::start(&["harbour"]).await?;
     reported(&bed).await?;
+    // What the model has no such setting for is worth a word, and no more.
+    let (code, checks) = found(&bed).await?;
+    assert_eq!(code, Some(0), "{checks:?}");
+    assert_eq!(checks["model"].0, "warning", "{checks:?}");
+    assert!(checks["model"].1.contains("temperature"), "{checks:?}");
+
+    let mut answer = answer_of("harbour");
+    answer["temperature"] = Value::Null;
+    bed.project("harbour").backend.reply(Reply::Json(answer));
     let (code, checks) = found(&bed).await?;
     assert_eq!(code, Some(0), "{checks:?}");
     for (name, (status, words)) in &checks {

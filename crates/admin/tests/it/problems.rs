@@ -11,7 +11,7 @@ async fn what_axum_refuses_by_itself_is_a_problem_too() {
     let admin = &bed.admin;
     let nowhere = bed.get(admin, "/v1/nowhere").await;
     assert_eq!(nowhere.problem(404).0, "not-found");
-    assert_eq!(bed.get(admin, "/").await.problem(404).0, "not-found");
+    assert_eq!(bed.get(admin, "/nowhere").await.problem(404).0, "not-found");
     let no_id = bed.get(admin, "/v1/calls/not-an-id").await;
     assert_eq!(no_id.problem(404).0, "not-found");
 

@@ -23,6 +23,8 @@ const RESOLVE_LIMIT: Duration = Duration::from_secs(8);
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 /// A refusal's words are read up to here, in bytes. They repeat the token, of some 300.
 const MAX_REFUSAL_BYTES: usize = 4096;
+/// What a refusal for the token's times has in it.
+const EARLY_OR_LATE: [&str; 3] = ["expired", "not valid yet", "used before issued"];
 /// How far two clocks may differ. LiveKit forgives a minute when it looks at a token's times.
 const MAX_SKEW: Duration = Duration::from_secs(60);
 /// Worth saying: half of what is forgiven.
@@ -151,14 +153,15 @@ fn judge(answer: &Answer) -> (Check, Check) {
             "the server has no such API key",
             "check livekit_api_key, and that it is a key of this very project",
         ),
-        401 if skewed || said("expired") || said("not valid yet") => refused(
+        401 if skewed || EARLY_OR_LATE.iter().any(|words| said(words)) => refused(
             &format!(
                 "the token is refused for its time: this machine's clock is {}",
                 answer.skew_s.map_or_else(|| "wrong".to_owned(), ahead)
             ),
             "set this machine's clock by NTP",
         ),
-        401 if said("cryptographic primitive") => refused(
+        // By the library for tokens that the server was built with.
+        401 if said("cryptographic primitive") || said("signature is invalid") => refused(
             "the API key is known, but the API secret is not the one that belongs to it",
             "set livekit_api_secret anew; it may have been cut or changed as it was copied",
         ),
@@ -204,11 +207,13 @@ mod tests {
     fn a_refusal_says_which_half_of_the_key_is_wrong_or_that_the_clock_is() {
         use CheckStatus::{Failed, Ok, Warning};
         let signature = "invalid token: ey.J.x, error: go-jose: error in cryptographic primitive";
+        let newer = "invalid token: ey.J.x, error: token signature is invalid: signature is invalid";
         for (status, body, skew_s, url, key, words) in [
             (200, "{}", Some(0), Ok, Ok, "accepted"),
             (200, "{}", Some(-40), Ok, Warning, "40 s behind"),
             (401, "invalid API key: APIx", Some(0), Ok, Failed, "no such"),
             (401, signature, Some(0), Ok, Failed, "secret is not the one"),
+            (401, newer, Some(0), Ok, Failed, "secret is not the one"),
             (401, signature, Some(3_600), Ok, Failed, "3600 s ahead of"),
             (401, "token is expired (exp)", None, Ok, Failed, "clock"),
             (403, "", None, Ok, Failed, "HTTP 403"),

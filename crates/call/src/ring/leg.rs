@@ -10,6 +10,7 @@ use livekit::prelude::*;
 use livekit::webrtc::audio_source::RtcAudioSource;
 use livekit::webrtc::audio_stream::native::NativeAudioStream;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +26,10 @@ const STATUS_LIMIT: Duration = Duration::from_secs(2);
 const LEAVE_LIMIT: Duration = Duration::from_secs(5);
 /// Publishing takes a negotiation: some 200 ms.
 const PUBLISH_LIMIT: Duration = Duration::from_secs(10);
+/// A caller speaks when the greeting has ended: a pause within one is shorter.
+const END_OF_GREETING: Duration = Duration::from_millis(1_200);
+/// "Hello?": how long a caller waits for a greeting.
+const NO_GREETING: Duration = Duration::from_secs(5);
 /// Words from the helper tasks: one each at most.
 const HELPER_QUEUE: usize = 4;
 
@@ -61,6 +66,8 @@ pub(super) struct Leg {
     call_limit: Duration,
     mouth: Option<Mouth>,
     ear: Ear,
+    /// When it is the caller's turn to speak, as things stand.
+    turn: watch::Sender<Instant>,
     voice: Option<NativeAudioStream>,
     timeline: Vec<(Duration, RingNews)>,
     news: mpsc::Sender<(Duration, RingNews)>,
@@ -88,6 +95,7 @@ impl Leg {
             call_limit: options.call_limit,
             mouth: Some(Mouth::new(options.speech)),
             ear: Ear::default(),
+            turn: watch::Sender::new(dialled),
             voice: None,
             timeline: Vec::new(),
             news,
@@ -149,9 +157,12 @@ impl Leg {
             (Input::Time, State::Active { .. }) => return Some(RingEnd::TimeUp),
             (Input::Time, State::Answered { .. }) => self.become_active(),
             (Input::Frame(pcm), _) => {
-                let level = self.ear.hear(Instant::now(), &pcm);
-                if level == Level::Sound && !self.was_told(&RingNews::FirstSound) {
-                    self.tell(RingNews::FirstSound);
+                let now = Instant::now();
+                if self.ear.hear(now, &pcm) == Level::Sound {
+                    self.turn.send_replace(now + END_OF_GREETING);
+                    if !self.was_told(&RingNews::FirstSound) {
+                        self.tell(RingNews::FirstSound);
+                    }
                 }
             }
             (Input::EndOfTrack, _) => self.voice = None,
@@ -215,9 +226,10 @@ impl Leg {
         let participant = self.room.local_participant();
         self.helpers
             .spawn(async move { set_status(&participant, "active").await });
+        self.turn.send_replace(now + NO_GREETING);
         if let Some(mouth) = self.mouth.take() {
             let to_us = self.to_us.clone();
-            self.helpers.spawn(mouth.run(move || {
+            self.helpers.spawn(mouth.run(self.turn.subscribe(), move || {
                 // Full only when the call is ending.
                 let _ = to_us.try_send(Helper::Spoken);
             }));

@@ -44,7 +44,7 @@ pub struct RingOptions {
     pub ringing_limit: Duration,
     /// How long the call lasts at most from when both sides hear each other; then we hang up.
     pub call_limit: Duration,
-    /// What the caller says once the call is active.
+    /// What the caller says once the greeting has ended.
     pub speech: Option<Speech>,
 }
 

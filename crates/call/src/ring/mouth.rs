@@ -1,10 +1,11 @@
 //! What the caller of a test call says, at the pace of speech.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use livekit::webrtc::audio_frame::AudioFrame;
 use livekit::webrtc::audio_source::native::NativeAudioSource;
 use livekit::webrtc::prelude::AudioSourceOptions;
+use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 /// A phone's packet; each rate that is taken has a whole number of samples in it.
@@ -79,26 +80,27 @@ impl Mouth {
         self.source.clone()
     }
 
-    /// Says everything, `spoken`, and then is silent for ever: a phone's packets come whether
-    /// there is speech in them or not.
-    pub(super) async fn run(self, spoken: impl FnOnce()) {
+    /// Listens until `turn`, says everything, `spoken`, and then is silent for ever: a phone's
+    /// packets come whether there is speech in them or not.
+    pub(super) async fn run(self, turn: watch::Receiver<Instant>, spoken: impl FnOnce()) {
         let frame_samples = self.rate / FRAMES_PER_SECOND;
         let mut pace = tokio::time::interval(FRAME);
         // After a stall the lost time is made up for: a phone's clock runs on.
         pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
         let mut frames = self.samples.chunks(frame_samples as usize);
         let mut spoken = (!self.samples.is_empty()).then_some(spoken);
+        let mut listening = true;
         loop {
-            pace.tick().await;
-            let mut data = match frames.next() {
-                Some(samples) => samples.to_vec(),
-                None => {
-                    if let Some(spoken) = spoken.take() {
-                        spoken();
-                    }
-                    Vec::new()
-                }
-            };
+            let now = pace.tick().await;
+            listening = listening && *turn.borrow() > now.into_std();
+            let samples = if listening { None } else { frames.next() };
+            if samples.is_none()
+                && !listening
+                && let Some(spoken) = spoken.take()
+            {
+                spoken();
+            }
+            let mut data = samples.unwrap_or_default().to_vec();
             data.resize(frame_samples as usize, 0);
             let frame = AudioFrame {
                 data: data.into(),

@@ -50,7 +50,7 @@ pub(super) struct Arguments {
     /// Save what is heard, as a WAV file
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Say what is in this WAV file once the call is active
+    /// Say what is in this WAV file once the greeting has ended
     #[arg(long, value_name = "FILE")]
     say: Option<PathBuf>,
     /// Which of the tenant's agent names is called [default: its first]
