@@ -207,7 +207,8 @@ mod tests {
     fn a_refusal_says_which_half_of_the_key_is_wrong_or_that_the_clock_is() {
         use CheckStatus::{Failed, Ok, Warning};
         let signature = "invalid token: ey.J.x, error: go-jose: error in cryptographic primitive";
-        let newer = "invalid token: ey.J.x, error: token signature is invalid: signature is invalid";
+        let newer =
+            "invalid token: ey.J.x, error: token signature is invalid: signature is invalid";
         for (status, body, skew_s, url, key, words) in [
             (200, "{}", Some(0), Ok, Ok, "accepted"),
             (200, "{}", Some(-40), Ok, Warning, "40 s behind"),

@@ -229,10 +229,11 @@ impl Leg {
         self.turn.send_replace(now + NO_GREETING);
         if let Some(mouth) = self.mouth.take() {
             let to_us = self.to_us.clone();
-            self.helpers.spawn(mouth.run(self.turn.subscribe(), move || {
-                // Full only when the call is ending.
-                let _ = to_us.try_send(Helper::Spoken);
-            }));
+            self.helpers
+                .spawn(mouth.run(self.turn.subscribe(), move || {
+                    // Full only when the call is ending.
+                    let _ = to_us.try_send(Helper::Spoken);
+                }));
         }
     }
 
