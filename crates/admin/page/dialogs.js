@@ -25,7 +25,10 @@ export function confirm({ title, text, yes }) {
       const button = event.target.closest('button');
       if (button) dialog.close(button.value);
     };
-    dialog.onclose = () => resolve(dialog.returnValue === 'yes');
+    // The event comes a little after the closing: not of the question before this one.
+    dialog.onclose = () => {
+      if (!dialog.open) resolve(dialog.returnValue === 'yes');
+    };
   });
 }
 

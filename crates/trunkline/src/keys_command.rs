@@ -70,11 +70,15 @@ pub(crate) async fn run(command: &str) -> Result<SecretString, KeysCommandError>
         .spawn()
         .map_err(start)?;
     let mut printed = Zeroizing::new(Vec::new());
+    let mut excess = false;
     let work = async {
-        if let Some(stdout) = child.stdout.take() {
-            // One byte more than is allowed shows that there is too much.
-            let limit = MAX_SECRET_BYTES + 1;
-            stdout.take(limit).read_to_end(&mut printed).await?;
+        if let Some(mut stdout) = child.stdout.take() {
+            (&mut stdout)
+                .take(MAX_SECRET_BYTES)
+                .read_to_end(&mut printed)
+                .await?;
+            // Read to its end: a program whose output is not taken fails for that.
+            excess = tokio::io::copy(&mut stdout, &mut tokio::io::sink()).await? > 0;
         }
         child.wait().await
     };
@@ -89,6 +93,9 @@ pub(crate) async fn run(command: &str) -> Result<SecretString, KeysCommandError>
             program: program.clone(),
             status,
         });
+    }
+    if excess {
+        return Err(wrong(format!("has more than {MAX_SECRET_BYTES} bytes")));
     }
     let text = std::str::from_utf8(&printed).map_err(|_| wrong("is not text".to_owned()))?;
     secret_of_text(text).map_err(wrong)
