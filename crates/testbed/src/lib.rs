@@ -11,6 +11,7 @@ pub mod netlab;
 pub mod peer;
 mod ports;
 pub mod postgres;
+pub mod private_file;
 mod process;
 pub mod product;
 mod program;

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::ports;
+use crate::private_file::write_private;
 use crate::process::{Guarded, Signal, Spec, log_tail};
 use crate::program;
 
@@ -84,12 +85,17 @@ impl Product {
             .context("cannot make a directory for trunkline")?;
         let [admin, api] = ports::free_tcp().context("there is no free port")?;
         let keys = run(&program, &["keys", "generate"], &[]).await?;
+        let keys_file = directory.path().join("sealing.keys");
+        write_private(&keys_file, &keys).context("cannot write the sealing keys")?;
         let mut environment = vec![
             (
                 "TRUNKLINE_DATABASE__URL".to_owned(),
                 database_url.to_owned(),
             ),
-            ("TRUNKLINE_SEALING__KEYS".to_owned(), keys.trim().to_owned()),
+            (
+                "TRUNKLINE_SEALING__KEYS_FILE".to_owned(),
+                keys_file.display().to_string(),
+            ),
             (
                 "TRUNKLINE_ADMIN__LISTEN".to_owned(),
                 format!("127.0.0.1:{admin}"),
@@ -139,10 +145,35 @@ impl Product {
         output(&self.program, arguments, &self.environment).await
     }
 
+    /// The program that runs.
+    #[must_use]
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// What it is configured with, besides our own environment.
+    #[must_use]
+    pub fn environment(&self) -> &[(String, String)] {
+        &self.environment
+    }
+
+    /// Configures it otherwise, from its next start on.
+    pub fn configure(&mut self, variable: &str, value: &str) {
+        self.environment.retain(|(name, _)| name != variable);
+        self.environment
+            .push((variable.to_owned(), value.to_owned()));
+    }
+
     /// Where the API under `/v1` is. A token is made with the command line.
     #[must_use]
     pub fn api_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.api)
+    }
+
+    /// Where health and metrics are.
+    #[must_use]
+    pub fn admin_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.admin)
     }
 
     /// The body of an admin route.
@@ -150,7 +181,7 @@ impl Product {
     /// # Errors
     /// When there is no answer. The status is returned, whatever it is.
     pub async fn get(&self, path: &str) -> anyhow::Result<(u16, String)> {
-        let url = format!("http://127.0.0.1:{}{path}", self.admin);
+        let url = format!("{}{path}", self.admin_url());
         let response = self.http.get(&url).send().await?;
         let status = response.status().as_u16();
         Ok((status, response.text().await?))
@@ -272,6 +303,12 @@ impl Product {
     /// When there is none.
     pub fn log_length(&self) -> anyhow::Result<u64> {
         Ok(std::fs::metadata(log_path(self.directory.path()))?.len())
+    }
+
+    /// Where the log is; it goes when the product is dropped.
+    #[must_use]
+    pub fn log_path(&self) -> PathBuf {
+        log_path(self.directory.path())
     }
 
     /// The end of the log.

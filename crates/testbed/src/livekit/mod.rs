@@ -23,6 +23,7 @@ use self::place::Place;
 pub use self::probe::RoomProbe;
 use crate::netlab::Host;
 use crate::ports;
+use crate::private_file::write_private;
 use crate::process::{Guarded, Signal, Spec, log_tail};
 
 /// From start to the first answer: some 100 ms; a loaded machine takes longer.
@@ -46,6 +47,8 @@ pub struct LiveKitOptions {
     pub api_key: String,
     /// The project's API secret; the server wants at least 32 characters.
     pub api_secret: SecretString,
+    /// A second key with its secret, as a project has while its keys are changed.
+    pub spare_key: (String, SecretString),
     /// How long a room waits for its first participant. LiveKit's default is
     /// five minutes; a test wants to see the end of it.
     pub empty_timeout: Duration,
@@ -90,10 +93,11 @@ pub enum Turn {
 impl Default for LiveKitOptions {
     /// A project with a key and a secret of its own.
     fn default() -> Self {
-        let unique = Uuid::new_v4().simple().to_string();
+        let (api_key, api_secret) = new_key();
         Self {
-            api_key: format!("API{}", &unique[..12]),
-            api_secret: format!("{unique}{}", Uuid::new_v4().simple()).into(),
+            api_key,
+            api_secret,
+            spare_key: new_key(),
             empty_timeout: Duration::from_secs(60),
             departure_timeout: Duration::from_secs(20),
             log_level: "info".to_owned(),
@@ -102,6 +106,13 @@ impl Default for LiveKitOptions {
             host: None,
         }
     }
+}
+
+/// A key that no other project has, and its secret.
+fn new_key() -> (String, SecretString) {
+    let unique = Uuid::new_v4().simple().to_string();
+    let secret = format!("{unique}{}", Uuid::new_v4().simple());
+    (format!("API{}", &unique[..12]), secret.into())
 }
 
 /// A running livekit-server. Dropping it ends it.
@@ -180,6 +191,13 @@ impl LiveKitServer {
     #[must_use]
     pub fn api_secret(&self) -> &SecretString {
         &self.options.api_secret
+    }
+
+    /// The project's second key, and its secret.
+    #[must_use]
+    pub fn spare_key(&self) -> (&str, &SecretString) {
+        let (key, secret) = &self.options.spare_key;
+        (key, secret)
     }
 
     /// A look into the project's rooms.
@@ -268,7 +286,8 @@ impl LiveKitServer {
             return Ok(());
         }
         let config = self.directory.path().join("config.json");
-        write_private(&config, &self.config()).context("cannot write livekit-server's config")?;
+        write_private(&config, &self.config().to_string())
+            .context("cannot write livekit-server's config")?;
         let command = vec![
             self.program.clone().into_os_string(),
             "--config".into(),
@@ -339,10 +358,11 @@ impl LiveKitServer {
     /// The configuration. It is YAML to the server, and JSON is YAML.
     fn config(&self) -> serde_json::Value {
         let secret = self.api_secret().expose_secret();
+        let (spare_key, spare_secret) = self.spare_key();
         json!({
             "port": self.place.signal_address().port(),
             "bind_addresses": self.place.bind_addresses(),
-            "keys": { self.api_key(): secret },
+            "keys": { self.api_key(): secret, spare_key: spare_secret.expose_secret() },
             "logging": { "level": self.options.log_level, "json": false },
             "rtc": self.place.rtc(self.options.media),
             // Where participants keep the schemas of their data tracks.
@@ -355,17 +375,4 @@ impl LiveKitServer {
             "turn": self.place.turn(self.options.turn.as_ref()),
         })
     }
-}
-
-/// Writes a file that only we may read: it has the secret in it.
-fn write_private(path: &std::path::Path, value: &serde_json::Value) -> std::io::Result<()> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut file = std::fs::File::options()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(value.to_string().as_bytes())
 }

@@ -10,3 +10,4 @@ mod netlab;
 mod network;
 mod postgres;
 mod redundancy;
+mod up;
