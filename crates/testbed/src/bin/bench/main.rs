@@ -16,6 +16,7 @@ mod pair;
 mod protocol;
 mod report;
 mod rooms;
+mod sites;
 mod speech;
 mod tenants;
 mod usage;

@@ -1,9 +1,9 @@
 //! `bench tenants`: what very many projects cost, and how soon a change is in effect.
 //!
 //! The product is a process of its own, measured from outside. Its projects are at a simulated
-//! worker endpoint (registration and pings, as the real server does them), and one at a real
-//! server, where callers listen to a long greeting while rows are changed. Beside it, in the same
-//! run, the idle workers of livekit-agents.
+//! worker endpoint (registration and pings, as the real server does them), then fewer at real
+//! servers; one more is at a real server, where callers listen to a long greeting while rows are
+//! changed. Beside it, in the same run, the idle workers of livekit-agents.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -16,17 +16,16 @@ use rand::Rng as _;
 use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::Row as _;
-use tokio::sync::watch;
 use trunkline_testbed::backend::Reply;
 use trunkline_testbed::bed::{Bed, answer_of};
 use trunkline_testbed::caller::{Caller, SAMPLE_RATE};
 use trunkline_testbed::model::ModelOptions;
 use trunkline_testbed::voice;
-use trunkline_testbed::worker_endpoint::WorkerEndpoint;
 
 use crate::engine::round;
 use crate::idle_agents;
 use crate::report::{Table, median, quantile, say};
+use crate::sites::{CHANGE_LIMIT, Site};
 use crate::usage::Usage;
 
 /// The tenant whose calls go on meanwhile.
@@ -35,12 +34,6 @@ const LIVE: &str = "live";
 /// After everything has registered, until what was needed for it is given back.
 const SETTLE: Duration = Duration::from_secs(5);
 
-/// Until all have registered.
-const REGISTER_LIMIT: Duration = Duration::from_secs(600);
-
-/// Until one change is in effect.
-const CHANGE_LIMIT: Duration = Duration::from_secs(20);
-
 /// Until callers are answered, and until they have hung up.
 const CALL_LIMIT: Duration = Duration::from_secs(60);
 
@@ -48,14 +41,14 @@ const CALL_LIMIT: Duration = Duration::from_secs(60);
 /// stands in it.
 const POLL: Duration = Duration::from_millis(3);
 
-/// How often it is told how many have registered.
-const PROGRESS: Duration = Duration::from_secs(5);
-
 #[derive(Args)]
 pub(crate) struct TenantsArguments {
     /// How many tenants, a measurement each
     #[arg(long, value_delimiter = ',', default_value = "10,100,1000,10000")]
     tenants: Vec<usize>,
+    /// How many tenants at a real livekit-server each, measured at last; 0 for none
+    #[arg(long, default_value_t = 20)]
+    servers: usize,
     /// How long the idle process is measured
     #[arg(long, default_value_t = 20)]
     idle_seconds: u64,
@@ -77,6 +70,8 @@ pub(crate) struct TenantsArguments {
 #[derive(Debug, Serialize)]
 struct Row {
     count: usize,
+    /// `simulated`: one worker endpoint; `real`: a server for each.
+    servers: &'static str,
     /// From the start of the process until the last has registered.
     registered_s: f64,
     /// From the `INSERT` of all of them into a running process until then.
@@ -103,6 +98,7 @@ pub(crate) async fn run(arguments: TenantsArguments) -> anyhow::Result<()> {
     say("")?;
     let table = Table::new(&[
         ("tenants", 7),
+        ("servers", 9),
         ("started s", 9),
         ("inserted s", 10),
         ("kB/tenant", 9),
@@ -117,12 +113,19 @@ pub(crate) async fn run(arguments: TenantsArguments) -> anyhow::Result<()> {
         ("gaps", 4),
     ])?;
     let mut rows = Vec::new();
-    for &count in &arguments.tenants {
-        let row = measure(&arguments, count)
+    let simulated = arguments.tenants.iter().map(|&count| (count, false));
+    let real = (arguments.servers > 0).then_some((arguments.servers, true));
+    for (count, is_real) in simulated.chain(real) {
+        let site = match is_real {
+            true => Site::real(count).await?,
+            false => Site::simulated().await?,
+        };
+        let row = measure(&arguments, site, count)
             .await
             .with_context(|| format!("{count} tenants"))?;
         table.row(&[
             row.count.to_string(),
+            row.servers.to_owned(),
             format!("{:.1}", row.registered_s),
             format!("{:.1}", row.inserted_s),
             format!("{:.1}", row.kb_per_tenant),
@@ -159,7 +162,11 @@ pub(crate) async fn run(arguments: TenantsArguments) -> anyhow::Result<()> {
     say(&json!({ "tenants": rows, "livekit_agents": agents }).to_string())
 }
 
-async fn measure(arguments: &TenantsArguments, count: usize) -> anyhow::Result<Row> {
+async fn measure(
+    arguments: &TenantsArguments,
+    mut site: Site,
+    count: usize,
+) -> anyhow::Result<Row> {
     let idle = Duration::from_secs(arguments.idle_seconds);
     // Twice as many: what a tenant may take of a process that is nearly full is bounded.
     let max_calls = (2 * arguments.calls + 10).to_string();
@@ -167,7 +174,6 @@ async fn measure(arguments: &TenantsArguments, count: usize) -> anyhow::Result<R
     let mut bed = Bed::prepare(&[LIVE], ModelOptions::default(), &environment).await?;
     bed.onboard(bed.project(LIVE)).await?;
     bed.registered(LIVE).await?;
-    let mut endpoint = WorkerEndpoint::start().await?;
 
     tokio::time::sleep(SETTLE).await;
     let before = Usage::of(bed.product.pid()?)?;
@@ -175,25 +181,17 @@ async fn measure(arguments: &TenantsArguments, count: usize) -> anyhow::Result<R
     let idle_without = Usage::of(bed.product.pid()?)?.since(&before);
 
     let inserting = Instant::now();
-    sqlx::query(
-        "INSERT INTO tenants (slug, livekit_url, livekit_api_key, livekit_api_secret) \
-         SELECT 't' || n, $1, 'key-' || n, 'secret-of-tenant-' || n FROM generate_series(1, $2) n",
-    )
-    .bind(endpoint.url())
-    .bind(i32::try_from(count)?)
-    .execute(&bed.sql)
-    .await
-    .context("inserting tenants")?;
-    all_registered(endpoint.projects(), count).await?;
+    site.insert(&bed, count).await?;
+    site.all_registered(&bed, count).await?;
     let inserted = inserting.elapsed();
 
     // As after a deploy: everything at once.
     bed.product.terminate();
     bed.product.ended(CALL_LIMIT).await?;
-    all_registered(endpoint.projects(), 0).await?;
+    site.forgotten().await?;
     let starting = Instant::now();
     bed.product.start_again().await?;
-    all_registered(endpoint.projects(), count).await?;
+    site.all_registered(&bed, count).await?;
     let started = starting.elapsed();
 
     bed.registered(LIVE).await?;
@@ -211,12 +209,14 @@ async fn measure(arguments: &TenantsArguments, count: usize) -> anyhow::Result<R
     let mut registrations = Vec::new();
     for change in 0..arguments.changes {
         reloads.push(reload(&bed, &mut log, count, change).await?);
-        registrations.push(reregister(&bed, &mut endpoint, count, change).await?);
+        let number = rand::rng().random_range(1..=count);
+        registrations.push(site.reregister(&bed, number, change).await?);
     }
     let busy = Usage::of(bed.product.pid()?)?.since(&after).machine_busy;
     let audio_gaps = hang_up(callers).await?;
     Ok(Row {
         count,
+        servers: site.name(),
         registered_s: round(started.as_secs_f64(), 2),
         inserted_s: round(inserted.as_secs_f64(), 2),
         kb_per_tenant: round((after.pss_kb - before.pss_kb) / count as f64, 1),
@@ -236,24 +236,6 @@ async fn measure(arguments: &TenantsArguments, count: usize) -> anyhow::Result<R
     })
 }
 
-async fn all_registered(mut projects: watch::Receiver<usize>, wanted: usize) -> anyhow::Result<()> {
-    let until = tokio::time::Instant::now() + REGISTER_LIMIT;
-    let mut tell = tokio::time::interval_at(tokio::time::Instant::now() + PROGRESS, PROGRESS);
-    loop {
-        let now = *projects.borrow_and_update();
-        if now == wanted {
-            return Ok(());
-        }
-        tokio::select! {
-            changed = projects.changed() => changed.context("the endpoint has ended")?,
-            _ = tell.tick() => tracing::warn!("{now} of {wanted} registered"),
-            () = tokio::time::sleep_until(until) => {
-                anyhow::bail!("{now} of {wanted} were registered after {} s", REGISTER_LIMIT.as_secs())
-            }
-        }
-    }
-}
-
 /// An `UPDATE` that applies in place: milliseconds until the supervisor has carried it out.
 async fn reload(bed: &Bed, log: &mut Log<'_>, count: usize, change: usize) -> anyhow::Result<f64> {
     let slug = format!("t{}", rand::rng().random_range(1..=count));
@@ -270,37 +252,6 @@ async fn reload(bed: &Bed, log: &mut Log<'_>, count: usize, change: usize) -> an
         .await
         .with_context(|| format!("waiting for the change of {slug}"))?;
     Ok((seen - began).as_seconds_f64() * 1_000.0)
-}
-
-/// An `UPDATE` of the key: milliseconds until the server has the new registration.
-async fn reregister(
-    bed: &Bed,
-    endpoint: &mut WorkerEndpoint,
-    count: usize,
-    change: usize,
-) -> anyhow::Result<f64> {
-    let number = rand::rng().random_range(1..=count);
-    let key = format!("key-{number}-{change}");
-    endpoint.forget();
-    let began = Instant::now();
-    sqlx::query("UPDATE tenants SET livekit_api_key = $2 WHERE slug = $1")
-        .bind(format!("t{number}"))
-        .bind(&key)
-        .execute(&bed.sql)
-        .await
-        .context("changing a key")?;
-    let registered = async {
-        loop {
-            let registration = endpoint.registration().await;
-            if registration.api_key == key {
-                return registration.at;
-            }
-        }
-    };
-    let at = tokio::time::timeout(CHANGE_LIMIT, registered)
-        .await
-        .context("the new key was not registered")?;
-    Ok(at.duration_since(began).as_secs_f64() * 1_000.0)
 }
 
 /// What the product logs from now on.
