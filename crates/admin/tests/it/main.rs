@@ -11,6 +11,7 @@ mod limits;
 mod page;
 mod problems;
 mod replica;
+mod tenant_test;
 mod tenants;
 mod tls;
 mod tokens;

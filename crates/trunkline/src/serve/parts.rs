@@ -89,9 +89,8 @@ impl Parts {
             wiring::default_provider(config),
             stop.cut.clone(),
         ));
-        let calls = services.live().clone();
         let runner = Runner {
-            services,
+            services: Arc::clone(&services),
             records: queue,
         };
         let context = WorkerContext::new(config.worker.clone(), Connector::new()?);
@@ -139,7 +138,7 @@ impl Parts {
                 replica: reporter.clone(),
                 store: store.clone(),
                 projects: projects.clone(),
-                calls,
+                services,
                 drain: stop.drain.clone(),
                 limits: config.api.limits(),
             };

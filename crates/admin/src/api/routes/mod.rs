@@ -17,6 +17,7 @@ mod tenant_history;
 mod tenant_remove;
 mod tenant_show;
 mod tenant_switch;
+mod tenant_test;
 mod tenant_view;
 mod tenants;
 mod token_add;
@@ -52,6 +53,7 @@ pub(crate) fn documented() -> OpenApiRouter<ApiState> {
         ))
         .routes(routes!(tenant_disable::post))
         .routes(routes!(tenant_enable::post))
+        .routes(routes!(tenant_test::post))
         .routes(routes!(tenant_history::get))
         .routes(routes!(workers::get))
         .routes(routes!(calls::get))
