@@ -10,6 +10,7 @@ mod events;
 mod limits;
 mod page;
 mod problems;
+mod refusals;
 mod replica;
 mod tenant_test;
 mod tenants;

@@ -8,6 +8,7 @@ mod events;
 mod hang_up;
 mod identity;
 mod live_calls;
+mod refusals;
 mod replica;
 mod tenant_add;
 mod tenant_change;
@@ -58,6 +59,7 @@ pub(crate) fn documented() -> OpenApiRouter<ApiState> {
         .routes(routes!(workers::get))
         .routes(routes!(calls::get))
         .routes(routes!(live_calls::get))
+        .routes(routes!(refusals::get))
         .routes(routes!(call::get))
         .routes(routes!(hang_up::post))
         .routes(routes!(replica::get))
