@@ -78,7 +78,7 @@ export function projectView(app, slug) {
           data && !data.enabled && pill('idle', 'disabled'),
           data && app.canOperate() && h(
             'button',
-            { 'data-action': 'test', disabled: isTesting, 'aria-busy': String(isTesting) },
+            { 'data-action': 'test', disabled: isTesting, 'aria-busy': isTesting ? 'true' : null },
             isTesting ? 'Testing…' : 'Test',
           ),
           data && app.canOperate() && h(
@@ -156,7 +156,7 @@ const TONES = { ok: 'good', warning: 'wait', failed: 'bad' };
 function checks(report) {
   return table(
     'What the test found',
-    [['Check', 'main'], ['Result', ''], ['Found', 'wide'], ['What to do', 'wide'], ['Took', 'number']],
+    [['Check', 'main name'], ['Result', ''], ['Found', 'wide'], ['What to do', 'wide'], ['Took', 'number']],
     report.checks.map((check) => ({
       key: `check-${check.name}`,
       cells: [

@@ -364,7 +364,7 @@ async fn busy(bed: &Bed, endpoint: &WorkerEndpoint) -> (TenantId, Vec<Entered>) 
         "studio-nine",
     ] {
         let secret = crate::bed::SECRETS[0];
-        let mut new = NewTenant::new(slug, &endpoint.url(), slug, secret);
+        let mut new = NewTenant::new(slug, endpoint.url(), slug, secret);
         new.call_config_url = Some(format!("https://{slug}.example/call-config"));
         new.max_calls = Some(10);
         bed.store
