@@ -85,6 +85,36 @@ async fn an_operator_sees_a_call_hangs_up_on_it_and_finds_it_in_the_records() ->
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_api_checks_a_tenant_as_the_command_line_does() -> anyhow::Result<()> {
+    let bed = Bed::start(&["harbour"]).await?;
+    let operator = Operator::of(&bed).await?;
+    let path = "/v1/tenants/harbour/test";
+    let (status, found) = operator.ask(reqwest::Method::POST, path).await?;
+    assert_eq!(status, 200, "{found}");
+    let arguments = ["tenant", "test", "harbour", "--json"];
+    let command: Value = serde_json::from_str(&bed.product.command(&arguments).await?)?;
+    let told = |report: &Value| -> Vec<(Value, Value)> {
+        let checks = report["checks"].as_array().cloned().unwrap_or_default();
+        checks
+            .iter()
+            .map(|check| (check["name"].clone(), check["status"].clone()))
+            .collect()
+    };
+    // The command knows the registration by the replica's last report, the API as of now.
+    let agent = (json!("agent"), json!("ok"));
+    assert!(told(&found).contains(&agent), "{found:#}");
+    let mut by_command = told(&command);
+    for check in &mut by_command {
+        if check.0 == json!("agent") {
+            check.1 = json!("ok");
+        }
+    }
+    assert_eq!(told(&found), by_command);
+    assert_eq!(found["version"], command["version"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_drain_by_the_api_ends_the_process_with_its_last_call() -> anyhow::Result<()> {
     let mut bed = Bed::start(&["harbour"]).await?;
     let operator = Operator::of(&bed).await?;

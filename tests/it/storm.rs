@@ -43,5 +43,61 @@ async fn one_tenant_s_storm_leaves_room_for_another_tenant_s_caller_and_is_count
         "{}",
         bed.product.log_tail()
     );
+    recorded(&bed, 1).await?;
+    let shown = bed.product.command(&["tenant", "show", "harbour"]).await?;
+    assert!(
+        shown.contains("refused_offers_last_24h.tenant_share.count: "),
+        "{shown}"
+    );
     Ok(())
+}
+
+/// Waits until at least so many refused offers are in the records, all of them of the tenant
+/// and for the reason that they were refused for.
+async fn recorded(bed: &Bed, count: i64) -> anyhow::Result<()> {
+    let until = std::time::Instant::now() + SOON;
+    loop {
+        let query = "SELECT t.slug, r.reason, sum(r.count)::bigint \
+                     FROM refused_offers r JOIN tenants t ON t.id = r.tenant_id GROUP BY 1, 2";
+        let found: Vec<(String, String, i64)> = sqlx::query_as(query).fetch_all(&bed.sql).await?;
+        if let [(slug, reason, found)] = &found[..]
+            && *found >= count
+        {
+            assert_eq!(
+                (slug.as_str(), reason.as_str()),
+                ("harbour", "tenant_share")
+            );
+            return Ok(());
+        }
+        anyhow::ensure!(std::time::Instant::now() < until, "{found:?}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn offers_that_are_refused_while_the_database_is_away_are_recorded_when_it_is_back()
+-> anyhow::Result<()> {
+    let tenants = ["harbour", "lantern"];
+    let environment = [("TRUNKLINE_WORKER__MAX_CALLS", "3")];
+    let mut bed = Bed::prepare(&tenants, Default::default(), &environment).await?;
+    for tenant in tenants {
+        bed.onboard(bed.project(tenant)).await?;
+    }
+    for tenant in tenants {
+        bed.registered(tenant).await?;
+    }
+    bed.postgres.stop().await?;
+    let mut callers = Vec::new();
+    for _ in 0..3 {
+        callers.push(bed.project("harbour").ring().await?);
+    }
+    let storm = bed
+        .product
+        .project_until("harbour", SOON, |project| {
+            project.refused_offers.contains_key("tenant_share")
+        })
+        .await?;
+    let refused = storm.refused_offers["tenant_share"];
+    bed.postgres.start_again().await?;
+    recorded(&bed, refused as i64).await
 }

@@ -37,3 +37,22 @@ pub trait JobReporter: Send + Sync {
     /// Reports the status of a job.
     fn report(&self, job_id: &str, status: JobStatus);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_does_not_show_the_token() {
+        let assignment = Assignment {
+            call_id: CallId::generate(),
+            job_id: "AJ_1".to_owned(),
+            room: "room".to_owned(),
+            token: "eyJ-hunter2".into(),
+            url: "wss://acme.example".parse().unwrap(),
+        };
+        let shown = format!("{assignment:?}");
+        assert!(shown.contains("AJ_1"), "{shown}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}

@@ -159,3 +159,19 @@ pub async fn run(
     .instrument(span)
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_does_not_show_the_model_s_key() {
+        let provider = DefaultProvider {
+            base_url: "https://model.example/v1".parse().unwrap(),
+            api_key: Some("sk-hunter2".into()),
+        };
+        let shown = format!("{provider:?}");
+        assert!(shown.contains("model.example"), "{shown}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}

@@ -579,8 +579,32 @@ mod tests {
 
     #[test]
     fn neither_debug_nor_an_error_shows_a_secret() {
-        let tenant = Tenant::try_from(fields()).unwrap();
-        assert!(!format!("{tenant:?} {:?}", fields()).contains("s3cr3t"));
+        let secret = || Some("s3cr3t-of-another-kind".into());
+        let all = || TenantFields {
+            call_config_bearer: secret(),
+            call_config_signing_secret: secret(),
+            provider_api_key: secret(),
+            ..fields()
+        };
+        let tenant = Tenant::try_from(all()).unwrap();
+        let shown = format!(
+            "{:?} {tenant:?} {:?} {:?} {:?}",
+            all(),
+            tenant.project,
+            tenant.lookup,
+            tenant.provider
+        );
+        assert!(shown.contains("acme.livekit.cloud"), "{shown}");
+        assert!(!shown.contains("s3cr3t"), "{shown}");
+        let wrong = TenantFields {
+            livekit_api_secret: "s3cr3t with blanks".into(),
+            call_config_bearer: Some("s3cr3t\n".into()),
+            call_config_signing_secret: Some("s3cr3t\n".into()),
+            provider_api_key: Some("s3cr3t\n".into()),
+            ..fields()
+        };
+        let error = Tenant::try_from(wrong).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("s3cr3t"));
     }
 
     #[test]

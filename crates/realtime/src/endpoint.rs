@@ -48,6 +48,18 @@ impl Endpoint {
 mod tests {
     use super::*;
 
+    #[test]
+    fn debug_does_not_show_the_key() {
+        let endpoint = Endpoint {
+            kind: ProviderKind::OpenAi,
+            base_url: "https://model.example/v1".parse().unwrap(),
+            api_key: "sk-hunter2".into(),
+        };
+        let shown = format!("{endpoint:?}");
+        assert!(shown.contains("model.example"), "{shown}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+
     fn socket_url(base: &str, model: &str) -> String {
         let endpoint = Endpoint {
             kind: ProviderKind::OpenAi,

@@ -96,6 +96,7 @@ mod tests {
     fn a_key_is_never_repeated() {
         let text = cleaner().message("Incorrect API key: sk-abc***xyz. (key-of-acme-123)");
         assert_eq!(text, "Incorrect API key: [key] ([key])");
+        assert!(!format!("{:?}", cleaner()).contains("acme"));
     }
 
     #[test]

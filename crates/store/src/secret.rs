@@ -40,3 +40,15 @@ impl<'r> Decode<'r, Postgres> for ClearText {
         Ok(Self(<&str as Decode<Postgres>>::decode(value)?.into()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_does_not_show_clear_text() {
+        let shown = format!("{:?}", ClearText("hunter2".into()));
+        assert!(shown.starts_with("ClearText("), "{shown}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}

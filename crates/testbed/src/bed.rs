@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use url::Url;
 use uuid::Uuid;
 
 use crate::backend::{Backend, Reply};
@@ -67,6 +68,8 @@ pub struct Bed {
     pub model: SimulatedModel,
     /// The key that the model wants.
     pub model_key: SecretString,
+    /// The password in the product's URL of the database, which the server does not ask for.
+    pub database_password: SecretString,
     /// The database server.
     pub postgres: Postgres,
     /// A connection to the product's database, as ops have one.
@@ -118,8 +121,12 @@ impl Bed {
                 number: format!("+1555000{:04}", 1000 + index),
             });
         }
-        let product = Product::start(&database, environment.iter().copied()).await?;
         let options: PgConnectOptions = database.parse().context("the database's URL")?;
+        let database_password = SecretString::from(format!("pw-{}", Uuid::new_v4().simple()));
+        let mut url: Url = database.parse().context("the database's URL")?;
+        let has_user = url.set_password(Some(database_password.expose_secret()));
+        anyhow::ensure!(has_user.is_ok(), "the database's URL takes no password");
+        let product = Product::start(url.as_str(), environment.iter().copied()).await?;
         let sql = PgPoolOptions::new()
             .max_connections(2)
             .connect_lazy_with(options);
@@ -128,6 +135,7 @@ impl Bed {
             projects,
             model,
             model_key,
+            database_password,
             postgres,
             sql,
         })

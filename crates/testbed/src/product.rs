@@ -10,6 +10,7 @@ use std::process::{ExitStatus, Output};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use secrecy::SecretString;
 use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -66,6 +67,7 @@ pub struct Product {
     admin: u16,
     api: u16,
     http: reqwest::Client,
+    sealing_keys: SecretString,
 }
 
 impl Product {
@@ -87,6 +89,7 @@ impl Product {
         let keys = run(&program, &["keys", "generate"], &[]).await?;
         let keys_file = directory.path().join("sealing.keys");
         write_private(&keys_file, &keys).context("cannot write the sealing keys")?;
+        let sealing_keys = SecretString::from(keys.trim());
         let mut environment = vec![
             (
                 "TRUNKLINE_DATABASE__URL".to_owned(),
@@ -123,6 +126,7 @@ impl Product {
             admin,
             api,
             http,
+            sealing_keys,
         };
         product.answers().await?;
         Ok(product)
@@ -162,6 +166,34 @@ impl Product {
         self.environment.retain(|(name, _)| name != variable);
         self.environment
             .push((variable.to_owned(), value.to_owned()));
+    }
+
+    /// The keys that it seals tenants' secrets with, as `id:key`.
+    #[must_use]
+    pub fn sealing_keys(&self) -> &SecretString {
+        &self.sealing_keys
+    }
+
+    /// Runs commands of a shell in which `trunkline` is this binary, in the same environment,
+    /// with more variables.
+    ///
+    /// # Errors
+    /// When there is no shell.
+    pub async fn shell(&self, script: &str, more: &[(String, String)]) -> anyhow::Result<Output> {
+        let mut path = OsString::from(self.program.parent().unwrap_or(Path::new(".")));
+        if let Some(inherited) = std::env::var_os("PATH") {
+            path.push(":");
+            path.push(inherited);
+        }
+        let environment = self.environment.iter().chain(more);
+        Command::new("sh")
+            .args(["-c", script])
+            .envs(environment.map(|(key, value)| (key, value)))
+            .env("PATH", path)
+            .kill_on_drop(true)
+            .output()
+            .await
+            .context("cannot run sh")
     }
 
     /// Where the API under `/v1` is. A token is made with the command line.

@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 mod keys_command;
 pub mod records;
+pub mod refusals;
 pub mod serve;
 pub mod states;
 pub mod telemetry;

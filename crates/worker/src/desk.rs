@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use trunkline_call::{Assignment, JobReporter, JobStatus};
-use trunkline_domain::{CallOutcome, CallRecord, CallTimes, Limits, Tenant};
+use trunkline_domain::{CallOutcome, CallRecord, CallTimes, Limits, Tenant, TenantId};
 
 use crate::load::{LoadMeter, Membership, ProcessSlot};
 use crate::rate::TokenBucket;
@@ -50,6 +50,10 @@ pub trait CallRunner: Send + Sync + 'static {
     /// Takes the record of a call that is over, a crashed one included. Called
     /// once for each call. Must not block.
     fn finished(&self, record: CallRecord);
+
+    /// Hears of an offer of a tenant's that was refused, and why: as the metrics have it.
+    /// Called once for each. Must not block.
+    fn refused(&self, _tenant: TenantId, _reason: &'static str) {}
 
     /// What a tenant lacks for its calls to go well, for people. They are run all
     /// the same.
@@ -160,9 +164,10 @@ impl CallDesk {
         }
     }
 
-    /// Counts an offer that was refused. Gives what is to be said of it in the
-    /// log: not each one of a storm.
-    pub(crate) fn refused(&self, now: Instant, refusal: Refusal) -> Option<u64> {
+    /// Counts an offer that was refused, and tells the runner. Gives what is to be said
+    /// of it in the log: not each one of a storm.
+    pub(crate) fn refused(&self, now: Instant, tenant: TenantId, refusal: Refusal) -> Option<u64> {
+        self.inner.runner.refused(tenant, refusal.as_str());
         self.inner.refusals.lock().note(now, refusal)
     }
 

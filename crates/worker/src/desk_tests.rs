@@ -179,7 +179,7 @@ fn one_tenant_s_storm_leaves_room_for_another_and_the_refusals_say_why() {
                         .filter_map(|_| match offered(&storm, UNLIMITED) {
                             Ok(permit) => Some(permit),
                             Err(refusal) => {
-                                storm.refused(Instant::now(), refusal);
+                                storm.refused(Instant::now(), TenantId(uuid::Uuid::nil()), refusal);
                                 None
                             }
                         })

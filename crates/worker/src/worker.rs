@@ -373,7 +373,10 @@ impl Connection {
     fn carry_out(&mut self, output: Output<Permit>) {
         match output {
             Output::Answered(result) => {
-                let slug = self.tenant.borrow().slug.to_string();
+                let (id, slug) = {
+                    let tenant = self.tenant.borrow();
+                    (tenant.id, tenant.slug.to_string())
+                };
                 let (answer, reason) = match result {
                     Ok(()) => ("accepted", "none"),
                     Err(refusal) => ("declined", refusal.as_str()),
@@ -385,7 +388,7 @@ impl Connection {
                 .increment(1);
                 tracing::debug!(answer, reason, "offer");
                 if let Err(refusal) = result
-                    && let Some(count) = self.desk.refused(Instant::now(), refusal)
+                    && let Some(count) = self.desk.refused(Instant::now(), id, refusal)
                 {
                     tracing::warn!(reason, count, "calls were refused");
                 }

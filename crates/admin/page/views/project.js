@@ -2,7 +2,7 @@
 
 import { query } from '../api.js';
 import { h } from '../dom.js';
-import { words } from '../format.js';
+import { duration, words } from '../format.js';
 import {
   callTable, cards, empty, facts, moreButton, pill, refusals, shown, statePill, table, when, withEnded,
 } from '../parts.js';
@@ -15,6 +15,19 @@ export function projectView(app, slug) {
   const past = new List(app.api, (page) => query('/v1/calls', { tenant: slug, limit: '20', ...page }), app.changed);
   const history = new Resource(() => app.api.get(`${path}/history?limit=20`), app.changed);
   const isOurs = (item) => item.tenant === slug;
+  let isTesting = false;
+  let report = null;
+
+  async function test() {
+    if (isTesting) return;
+    isTesting = true;
+    app.changed();
+    try {
+      report = await app.api.post(`${path}/test`);
+    } finally {
+      isTesting = false;
+    }
+  }
 
   async function toggle() {
     const isOn = tenant.data.enabled;
@@ -37,6 +50,7 @@ export function projectView(app, slug) {
     title: slug,
     on(action) {
       if (action === 'toggle') return toggle();
+      if (action === 'test') return test();
       if (action === 'more') return past.more();
       return undefined;
     },
@@ -64,11 +78,17 @@ export function projectView(app, slug) {
           data && !data.enabled && pill('idle', 'disabled'),
           data && app.canOperate() && h(
             'button',
+            { 'data-action': 'test', disabled: isTesting, 'aria-busy': isTesting ? 'true' : null },
+            isTesting ? 'Testing…' : 'Test',
+          ),
+          data && app.canOperate() && h(
+            'button',
             { 'data-action': 'toggle', class: data.enabled ? 'danger' : null },
             label,
           ),
         ),
         data?.problem && h('p', { class: 'failed', role: 'alert' }, `It cannot be run: ${data.problem}`),
+        report && section(`Test of version ${report.version}`, checks(report)),
         section('Replicas', workers.length ? replicas(workers) : empty('No replica runs it.')),
         h(
           'div',
@@ -126,6 +146,25 @@ function replicas(workers) {
           : null,
         worker.restarts,
         worker.reason,
+      ],
+    })),
+  );
+}
+
+const TONES = { ok: 'good', warning: 'wait', failed: 'bad' };
+
+function checks(report) {
+  return table(
+    'What the test found',
+    [['Check', 'main name'], ['Result', ''], ['Found', 'wide'], ['What to do', 'wide'], ['Took', 'number']],
+    report.checks.map((check) => ({
+      key: `check-${check.name}`,
+      cells: [
+        check.name,
+        pill(TONES[check.status] ?? 'idle', words(check.status)),
+        check.detail,
+        check.remedy,
+        duration(check.took_ms),
       ],
     })),
   );

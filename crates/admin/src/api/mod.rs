@@ -14,6 +14,7 @@
 mod audit;
 mod auth;
 mod buckets;
+mod checks;
 mod cursor;
 mod envelope;
 mod extract;

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use trunkline_call::LiveCalls;
+use trunkline_call::{LiveCalls, Services};
 use trunkline_store::{Reporter, Store};
 use trunkline_supervisor::Handle;
 
 use super::auth::Gate;
+use super::checks::Checks;
 
 /// How many clients may listen to events at the same time. Each costs a task and a
 /// place among the readers of news.
@@ -44,8 +45,8 @@ pub struct ApiParts {
     pub store: Store,
     /// How the projects are doing.
     pub projects: Handle,
-    /// The calls under way.
-    pub calls: LiveCalls,
+    /// What its calls share: the calls under way, and what a tenant is checked with.
+    pub services: Arc<Services>,
     /// Cancelled, this process takes no more calls and ends with the last one.
     pub drain: CancellationToken,
     /// How much may be asked for.
@@ -62,6 +63,7 @@ struct Inner {
     parts: ApiParts,
     gate: Gate,
     listeners: Arc<Semaphore>,
+    checks: Checks,
 }
 
 impl ApiState {
@@ -71,6 +73,7 @@ impl ApiState {
                 gate: Gate::new(parts.limits),
                 parts,
                 listeners: Arc::new(Semaphore::new(MAX_LISTENERS)),
+                checks: Checks::default(),
             }),
         }
     }
@@ -88,7 +91,15 @@ impl ApiState {
     }
 
     pub(crate) fn calls(&self) -> &LiveCalls {
-        &self.inner.parts.calls
+        self.inner.parts.services.live()
+    }
+
+    pub(crate) fn services(&self) -> &Services {
+        &self.inner.parts.services
+    }
+
+    pub(crate) fn checks(&self) -> &Checks {
+        &self.inner.checks
     }
 
     pub(crate) fn drain(&self) -> &CancellationToken {

@@ -11,8 +11,11 @@ use crate::description::operations;
 fn least_scope(id: &str) -> AccessScope {
     match id {
         "tenant.list" | "tenant.show" | "tenant.history" | "worker.list" | "call.list"
-        | "call.live" | "call.show" | "replica.show" | "self.show" | "event.list" => Read,
-        "tenant.disable" | "tenant.enable" | "call.hang_up" | "replica.drain" => Operator,
+        | "call.live" | "call.show" | "refusal.list" | "replica.show" | "self.show"
+        | "event.list" => Read,
+        "tenant.disable" | "tenant.enable" | "tenant.test" | "call.hang_up" | "replica.drain" => {
+            Operator
+        }
         "tenant.add" | "tenant.change" | "tenant.remove" | "token.list" | "token.add"
         | "token.revoke" | "audit.list" => Admin,
         other => panic!("{other} is not in this table"),

@@ -17,7 +17,8 @@ use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use trunkline_admin::api::{Api, ApiLimits, ApiParts, TlsFiles};
-use trunkline_call::{Assignment, Entered, JobReporter, LiveCalls};
+use trunkline_call::{Assignment, DefaultProvider, Entered, JobReporter, LiveCalls, Services};
+use trunkline_callconfig::Lookup;
 use trunkline_domain::{
     AccessScope, CallDirection, CallId, CallOutcome, CallRecord, CallStatus, PhoneNumber,
     SipParticipant, Tenant, TenantFields, TenantId,
@@ -54,6 +55,7 @@ pub(crate) struct Bed {
     pub(crate) address: SocketAddr,
     pub(crate) projects: Handle,
     pub(crate) calls: LiveCalls,
+    services: Arc<Services>,
     pub(crate) drain: CancellationToken,
     pub(crate) replica: Reporter,
     pub(crate) http: reqwest::Client,
@@ -122,9 +124,10 @@ impl Bed {
         let api = Api::bind("127.0.0.1:0".parse().unwrap(), tls)
             .await
             .unwrap();
+        let services = Arc::new(services());
         let (address, calls, drain) = (
             api.address(),
-            LiveCalls::default(),
+            services.live().clone(),
             CancellationToken::new(),
         );
         let replica = Reporter::starting("replica-1");
@@ -143,6 +146,7 @@ impl Bed {
             address,
             projects,
             calls,
+            services,
             drain,
             replica,
             http: client(),
@@ -161,7 +165,7 @@ impl Bed {
             replica: self.replica.clone(),
             store: self.store.clone(),
             projects: self.projects.clone(),
-            calls: self.calls.clone(),
+            services: Arc::clone(&self.services),
             drain: self.drain.clone(),
             limits: self.limits,
         };
@@ -385,6 +389,19 @@ pub(crate) fn file(directory: &tempfile::TempDir, name: &str, content: &str) -> 
     let path = directory.path().join(name);
     std::fs::write(&path, content).unwrap();
     path
+}
+
+/// With no key for a model but the tenants' own.
+fn services() -> Services {
+    Services::new(
+        Lookup::new(&Default::default()).unwrap(),
+        trunkline_realtime::Connector::new(Default::default()).unwrap(),
+        DefaultProvider {
+            base_url: "http://127.0.0.1:9/v1".parse().unwrap(),
+            api_key: None,
+        },
+        CancellationToken::new(),
+    )
 }
 
 async fn add(store: &Store, new: NewTenant) -> TenantId {

@@ -267,6 +267,14 @@ async fn a_keyboard_is_enough_and_an_operator_can_act() {
     page.shows("ws://127.0.0.1:9").await;
     page.shows("created by cli:test").await;
 
+    // Nobody answers there, and the page says what to do about it.
+    page.click("Test").await;
+    page.shows("Test of version").await;
+    page.shows("livekit_url").await;
+    page.shows("provider_base_url").await;
+    page.fits(DESK).await;
+    page.picture("tested").await;
+
     page.click("Disable").await;
     page.shows("Disable acme?").await;
     page.press(&["Escape"]).await;
@@ -356,7 +364,7 @@ async fn busy(bed: &Bed, endpoint: &WorkerEndpoint) -> (TenantId, Vec<Entered>) 
         "studio-nine",
     ] {
         let secret = crate::bed::SECRETS[0];
-        let mut new = NewTenant::new(slug, &endpoint.url(), slug, secret);
+        let mut new = NewTenant::new(slug, endpoint.url(), slug, secret);
         new.call_config_url = Some(format!("https://{slug}.example/call-config"));
         new.max_calls = Some(10);
         bed.store

@@ -281,3 +281,36 @@ async fn by_prefix(
     .await?;
     row.map(Row::credential).transpose()
 }
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    #[test]
+    fn debug_of_a_token_that_was_made_shows_its_public_part_only() {
+        let fresh = Fresh::generate();
+        let issued = IssuedToken {
+            info: ApiToken {
+                id: Uuid::nil(),
+                name: "ops".to_owned(),
+                prefix: fresh.prefix.clone(),
+                scope: AccessScope::Read,
+                tenant_id: None,
+                tenant: None,
+                created_at: DateTime::UNIX_EPOCH,
+                created_by: "cli:test".to_owned(),
+                expires_at: None,
+                revoked_at: None,
+                revoked_by: None,
+                last_used_at: None,
+            },
+            token: fresh.token,
+        };
+        let shown = format!("{issued:?}");
+        assert!(shown.contains(&fresh.prefix), "{shown}");
+        let secret = &issued.token.expose_secret()[16..];
+        assert!(!shown.contains(secret), "{shown}");
+    }
+}

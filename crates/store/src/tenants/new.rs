@@ -232,3 +232,30 @@ async fn insert(
     .await?;
     Ok(version.map(TenantVersion))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::update::TenantChange;
+    use super::*;
+
+    #[test]
+    fn debug_of_what_is_to_be_written_shows_no_secret() {
+        let secret = || Some(SecretString::from("hunter2"));
+        let mut new = NewTenant::new("acme", "wss://acme.example", "APIkey", "hunter2");
+        new.call_config_bearer = secret();
+        new.call_config_signing_secret = secret();
+        new.provider_api_key = secret();
+        let change = TenantChange {
+            livekit_api_key: Some("APInew".to_owned()),
+            livekit_api_secret: secret(),
+            call_config_bearer: Some(secret()),
+            call_config_signing_secret: Some(secret()),
+            provider_api_key: Some(secret()),
+            ..TenantChange::default()
+        };
+        let shown = format!("{new:?} {change:?}");
+        assert!(shown.contains("APIkey"), "{shown}");
+        assert!(shown.contains("APInew"), "{shown}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}

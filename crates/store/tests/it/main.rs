@@ -7,6 +7,7 @@ mod feed;
 mod history;
 mod logs;
 mod record;
+mod refusals;
 mod rotate;
 mod schema;
 mod sealing;

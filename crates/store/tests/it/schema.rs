@@ -124,7 +124,8 @@ async fn every_table_and_column_says_what_it_is() {
         .value(
             "SELECT coalesce(array_agg(c.relname || '.' || a.attname), '{}')
              FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
-             WHERE c.relname IN ('tenants', 'calls', 'tenant_states', 'tenant_history')
+             WHERE c.relname IN ('tenants', 'calls', 'tenant_states', 'tenant_history',
+                                 'api_tokens', 'api_audit', 'refused_offers')
                AND (col_description(c.oid, a.attnum) IS NULL OR obj_description(c.oid) IS NULL)",
         )
         .await;

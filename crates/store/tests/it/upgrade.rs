@@ -1,8 +1,9 @@
 //! From each released state of the tables to the present one, with rows written at
 //! each; and a replica of the release before on the present tables.
 
+use chrono::DateTime;
 use sqlx::{AssertSqlSafe, Row as _};
-use trunkline_store::{Expected, HistoryEntry};
+use trunkline_store::{Expected, HistoryEntry, RefusedOffers, Reporter};
 
 use crate::bed::{Bed, actor, slugs_of};
 
@@ -33,6 +34,34 @@ async fn rows_of_every_state_load_after_the_rest_of_the_migrations() {
         assert_eq!(rich.limits.max_calls.unwrap().get(), 7);
         let after: Vec<i64> = bed.value(versions).await;
         assert_eq!(after, before, "a migration is no change of a tenant");
+    }
+}
+
+#[tokio::test]
+async fn refused_offers_are_recorded_after_an_upgrade_from_every_state() {
+    let present = sqlx::migrate!("../../migrations").iter().count() as i64;
+    assert!(present >= 7);
+    for state in 1..=present {
+        let bed = Bed::of_migration(state).await;
+        bed.insert("acme", "secret").await;
+        bed.store.migrate().await.unwrap();
+        let id = bed.row("acme").await.id;
+        let minute = DateTime::from_timestamp(1_790_000_040, 0).unwrap();
+        let refused = RefusedOffers {
+            tenant_id: id,
+            minute,
+            reason: "tenant_full".to_owned(),
+            count: 5,
+            first_at: minute,
+            last_at: minute,
+        };
+        let replica = Reporter::starting("web");
+        bed.store
+            .record_refusals(&replica, &[refused])
+            .await
+            .unwrap();
+        let totals = bed.store.refusal_totals(id, minute).await.unwrap();
+        assert_eq!(totals[0].count, 5, "from {state}");
     }
 }
 

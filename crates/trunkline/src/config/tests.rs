@@ -272,11 +272,21 @@ fn a_secret_is_read_from_the_file_that_is_named_for_it() {
 
 #[test]
 fn neither_an_error_nor_show_nor_debug_holds_a_secret() {
-    let env = [("TRUNKLINE_PROVIDER__API_KEY", "hunter2")];
+    // 32 bytes in base64: hunter2, again and again.
+    let sealing_key = "aHVudGVyMmh1bnRlcjJodW50ZXIyaHVudGVyMmh1bnQ=";
+    let sealing_keys = format!("2026:{sealing_key}");
+    let env = [
+        ("TRUNKLINE_PROVIDER__API_KEY", "hunter2"),
+        ("TRUNKLINE_SEALING__KEYS", sealing_keys.as_str()),
+    ];
     let loaded = read("[database]\nurl = 'postgres://u:hunter2@h/d'\n", &env).unwrap();
     let shown = loaded.show();
     assert!(!shown.contains("hunter2"), "{shown}");
-    assert!(!format!("{:?}", loaded.config).contains("hunter2"));
+    let debug = format!("{:?}", loaded.config);
+    assert!(!debug.contains("hunter2"), "{debug}");
+    for text in [&shown, &debug] {
+        assert!(!text.contains(sealing_key), "{text}");
+    }
     assert!(shown.contains("database.url = \"[set]\""), "{shown}");
     assert!(
         shown.contains("provider.api_key = \"[set]\"  # TRUNKLINE_PROVIDER__API_KEY"),

@@ -18,6 +18,7 @@ use super::tasks::Tasks;
 use super::{ServeError, Stop};
 use crate::config::Config;
 use crate::records::{self, StoreSink};
+use crate::refusals::{RefusalRecorder, StoreRefusals};
 use crate::states;
 use crate::telemetry::metrics::{self, MetricsError};
 use crate::wiring::{self, OpenError};
@@ -77,6 +78,7 @@ impl Parts {
             replica: replica.clone(),
         };
         let (queue, writer) = records::channel(config.records.max_waiting, sink);
+        let refusals = RefusalRecorder::default();
         if config.provider.api_key.is_none() {
             tracing::warn!("{}", wiring::NO_MODEL_KEY);
         }
@@ -89,10 +91,10 @@ impl Parts {
             wiring::default_provider(config),
             stop.cut.clone(),
         ));
-        let calls = services.live().clone();
         let runner = Runner {
-            services,
+            services: Arc::clone(&services),
             records: queue,
+            refusals: refusals.clone(),
         };
         let context = WorkerContext::new(config.worker.clone(), Connector::new()?);
         let launcher = WorkerLauncher::new(context.clone(), Arc::new(runner));
@@ -139,7 +141,7 @@ impl Parts {
                 replica: reporter.clone(),
                 store: store.clone(),
                 projects: projects.clone(),
-                calls,
+                services,
                 drain: stop.drain.clone(),
                 limits: config.api.limits(),
             };
@@ -147,6 +149,14 @@ impl Parts {
             async move { run.await.map_err(ServeError::Api) }
         });
         tasks.spawn("records", endless(writer.run(background.clone())));
+        let sink = StoreRefusals {
+            store: store.clone(),
+            replica: reporter.clone(),
+        };
+        tasks.spawn(
+            "refusals",
+            endless(refusals.write(sink, background.clone())),
+        );
         tasks.spawn(
             "metrics",
             endless(metrics::upkeep(

@@ -6,14 +6,16 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use trunkline_call::{Assignment, JobReporter, Services};
-use trunkline_domain::{CallRecord, Tenant};
+use trunkline_domain::{CallRecord, Tenant, TenantId};
 use trunkline_worker::CallRunner;
 
 use crate::records::RecordQueue;
+use crate::refusals::RefusalRecorder;
 
 pub(super) struct Runner {
     pub(super) services: Arc<Services>,
     pub(super) records: RecordQueue,
+    pub(super) refusals: RefusalRecorder,
 }
 
 impl CallRunner for Runner {
@@ -30,6 +32,10 @@ impl CallRunner for Runner {
 
     fn finished(&self, record: CallRecord) {
         self.records.push(record);
+    }
+
+    fn refused(&self, tenant: TenantId, reason: &'static str) {
+        self.refusals.refused(tenant, reason);
     }
 
     fn shortfall(&self, tenant: &Tenant) -> Option<String> {

@@ -12,7 +12,7 @@ use trunkline_domain::chain;
 use super::ServeError;
 
 /// How long all tasks together may take to end after they were told to. Each
-/// bounds itself below it: records 5 s, states 2 s, admin 1 s.
+/// bounds itself below it: records 5 s, refusals and states 2 s, admin 1 s.
 const END_LIMIT: Duration = Duration::from_secs(10);
 
 /// Dropping it ends the tasks.

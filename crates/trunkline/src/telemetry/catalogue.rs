@@ -140,6 +140,10 @@ fn records_and_feed() {
         "trunkline_records_lost_total",
         "Records of calls that will never be in the database."
     );
+    describe_counter!(
+        "trunkline_refusals_lost_total",
+        "Refused offers that will never be in the database's records."
+    );
     describe_gauge!(
         "trunkline_feed_connected",
         "1 while changes of tenants are seen as they happen, else 0."
@@ -195,6 +199,7 @@ pub(super) fn register() {
     }
     gauge!("trunkline_records_waiting").set(0.0);
     counter!("trunkline_records_lost_total").increment(0);
+    counter!("trunkline_refusals_lost_total").increment(0);
     gauge!("trunkline_feed_connected").set(0.0);
     counter!("trunkline_feed_outages_total").increment(0);
     counter!("trunkline_api_audit_lost_total").increment(0);

@@ -2,12 +2,18 @@
 
 use std::io::IsTerminal;
 
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::config::{Log, LogFormat};
+
+/// Libraries that write whole requests into the log at the level trace, and so the keys and
+/// tokens in their headers.
+const TELL_SECRETS: [&str; 2] = ["tungstenite", "tokio_tungstenite"];
 
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +32,9 @@ pub enum LogError {
 /// When the filter does not parse, or logging was set up before.
 pub fn install(options: &Log) -> Result<(), LogError> {
     let filter = EnvFilter::try_new(&options.filter)?;
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry()
+        .with(filter)
+        .with(filter_fn(tells_no_secret));
     let terminal = std::io::stderr().is_terminal();
     match format(options.format, terminal) {
         LogFormat::Json => registry
@@ -48,6 +56,12 @@ pub fn install(options: &Log) -> Result<(), LogError> {
             .try_init()?,
     }
     Ok(())
+}
+
+/// Whatever the filter asks for.
+fn tells_no_secret(metadata: &Metadata<'_>) -> bool {
+    let library = metadata.target().split(':').next().unwrap_or_default();
+    *metadata.level() < Level::TRACE || !TELL_SECRETS.contains(&library)
 }
 
 /// Which format `auto` means.

@@ -60,6 +60,7 @@ pub(crate) struct Runner {
     started: mpsc::UnboundedSender<(Arc<Tenant>, Assignment)>,
     ended: mpsc::UnboundedSender<CallRecord>,
     ends: Mutex<HashMap<String, oneshot::Sender<CallOutcome>>>,
+    refused: Mutex<Vec<(TenantId, &'static str)>>,
 }
 
 impl CallRunner for Runner {
@@ -95,6 +96,10 @@ impl CallRunner for Runner {
     fn finished(&self, record: CallRecord) {
         let _ = self.ended.send(record);
     }
+
+    fn refused(&self, tenant: TenantId, reason: &'static str) {
+        self.refused.lock().push((tenant, reason));
+    }
 }
 
 /// A running worker.
@@ -123,6 +128,7 @@ impl Bench {
             started,
             ended,
             ends: Mutex::default(),
+            refused: Mutex::default(),
         });
         let desk = CallDesk::new(Arc::clone(&runner) as _, context.load().clone());
         let (tenant, versions) = watch::channel(tenant);
@@ -174,6 +180,11 @@ impl Bench {
     /// The next record.
     pub(crate) async fn record(&mut self) -> CallRecord {
         within("a call ends", self.ended.recv()).await.unwrap()
+    }
+
+    /// The offers that were refused, as the runner heard of them.
+    pub(crate) fn refused(&self) -> Vec<(TenantId, &'static str)> {
+        self.runner.refused.lock().clone()
     }
 
     /// The caller of this job hangs up.

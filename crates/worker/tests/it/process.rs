@@ -59,6 +59,8 @@ async fn calls_that_come_too_fast_are_refused_and_the_worker_stays_available() {
     assert!(accepted(&mut connection, "AJ_1").await);
     assert!(!accepted(&mut connection, "AJ_2").await);
     assert_eq!(bench.desk.refusals()["tenant_rate"], 1);
+    let id = bench.tenant.borrow().id;
+    assert_eq!(bench.refused(), [(id, "tenant_rate")]);
     // The limit is lifted in the running worker.
     bench.change(|t| t.limits.calls_per_second = None);
     within("available", connection.status(WorkerStatus::WsAvailable)).await;

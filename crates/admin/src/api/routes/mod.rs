@@ -8,6 +8,7 @@ mod events;
 mod hang_up;
 mod identity;
 mod live_calls;
+mod refusals;
 mod replica;
 mod tenant_add;
 mod tenant_change;
@@ -17,6 +18,7 @@ mod tenant_history;
 mod tenant_remove;
 mod tenant_show;
 mod tenant_switch;
+mod tenant_test;
 mod tenant_view;
 mod tenants;
 mod token_add;
@@ -52,10 +54,12 @@ pub(crate) fn documented() -> OpenApiRouter<ApiState> {
         ))
         .routes(routes!(tenant_disable::post))
         .routes(routes!(tenant_enable::post))
+        .routes(routes!(tenant_test::post))
         .routes(routes!(tenant_history::get))
         .routes(routes!(workers::get))
         .routes(routes!(calls::get))
         .routes(routes!(live_calls::get))
+        .routes(routes!(refusals::get))
         .routes(routes!(call::get))
         .routes(routes!(hang_up::post))
         .routes(routes!(replica::get))

@@ -143,3 +143,28 @@ pub(crate) async fn post(
     let record = find(&state, &identity, &slug).await?;
     Ok((StatusCode::CREATED, Extension(target), tagged(record)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tenant_change::TenantPatch;
+    use super::*;
+
+    #[test]
+    fn debug_of_what_is_asked_for_shows_no_secret() {
+        let secrets = serde_json::json!({
+            "livekit_api_secret": "hunter2",
+            "call_config_bearer": "hunter2",
+            "call_config_signing_secret": "hunter2",
+            "provider_api_key": "hunter2",
+        });
+        let patch: TenantPatch = serde_json::from_value(secrets.clone()).unwrap();
+        let mut whole = secrets;
+        whole["slug"] = "acme".into();
+        whole["livekit_url"] = "wss://acme.example".into();
+        whole["livekit_api_key"] = "APIkey".into();
+        let request: TenantRequest = serde_json::from_value(whole).unwrap();
+        let shown = format!("{patch:?} {request:?}");
+        assert!(shown.contains("APIkey"), "{shown}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}

@@ -55,8 +55,8 @@ impl From<Scope> for AccessScope {
     }
 }
 
-/// A token that was made.
-#[derive(Debug, Serialize, ToSchema)]
+/// A token that was made. No `Debug`: here it is in clear, on its way to who asked.
+#[derive(Serialize, ToSchema)]
 pub(crate) struct NewlyMade {
     /// The token. It can be read here and never again.
     token: String,

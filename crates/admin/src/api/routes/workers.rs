@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+use trunkline_call::Registration;
 use trunkline_domain::TenantId;
 use trunkline_store::TenantState;
 use trunkline_supervisor::ProjectStatus;
@@ -165,6 +166,29 @@ pub(crate) async fn get(
     });
     workers.sort_by_cached_key(Worker::key);
     Ok(Json(Page::cut(workers, limit, Worker::key)))
+}
+
+/// What replicas say of one tenant: this one as of now, the others as they last reported.
+pub(crate) async fn registrations(
+    state: &ApiState,
+    tenant: TenantId,
+) -> Result<Vec<Registration>, Problem> {
+    let now = Utc::now();
+    let statuses = state.projects().projects();
+    let here = statuses.iter().filter(|status| status.id == tenant);
+    let mut workers: Vec<Worker> = here
+        .map(|status| Worker::here(state, status, now))
+        .collect();
+    let others = others(state, now).await?;
+    let others = others.into_iter().filter(|w| w.tenant_id == tenant.0);
+    workers.extend(others);
+    let said = workers.into_iter().map(|worker| Registration {
+        replica: worker.replica,
+        state: worker.state,
+        reason: worker.reason,
+        version: worker.version,
+    });
+    Ok(said.collect())
 }
 
 async fn others(state: &ApiState, now: DateTime<Utc>) -> Result<Vec<Worker>, Problem> {

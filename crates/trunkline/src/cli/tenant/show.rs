@@ -1,14 +1,17 @@
 //! `trunkline tenant show`
 
 use anyhow::Context;
-use chrono::{SecondsFormat, Utc};
+use chrono::{SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 use trunkline_domain::{Tenant, TenantSlug};
-use trunkline_store::{ChangeError, Store};
+use trunkline_store::{ChangeError, RefusalTotal, Store};
 
 use super::Output;
 use super::view::TenantView;
 use crate::cli::report;
+
+/// Of refused offers those are shown that a person who looks now may ask about.
+const LATELY: TimeDelta = TimeDelta::hours(24);
 
 pub(super) async fn run(store: &Store, slug: &str, output: &Output) -> anyhow::Result<()> {
     let record = store
@@ -45,12 +48,27 @@ pub(super) async fn run(store: &Store, slug: &str, output: &Output) -> anyhow::R
             .to_rfc3339_opts(SecondsFormat::Secs, true)
             .into(),
     );
+    let from = Utc::now() - LATELY;
+    fields.insert(
+        "refused_offers_last_24h".to_owned(),
+        refused(&store.refusal_totals(row.id, from).await?),
+    );
     if output.json {
         return report::json(&shown);
     }
     let mut text = String::new();
     lines(&shown, "", &mut text);
     report::result(&text)
+}
+
+/// By the reason, how many and when the last.
+fn refused(totals: &[RefusalTotal]) -> Value {
+    let by_reason = totals.iter().map(|total| {
+        let last_at = total.last_at.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let told = json!({"count": total.count, "last_at": last_at});
+        (total.reason.clone(), told)
+    });
+    Value::Object(by_reason.collect())
 }
 
 /// What the row says. Of a secret only whether there is one.

@@ -1,6 +1,7 @@
 //! `trunkline tenant test`
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use chrono::Utc;
@@ -14,6 +15,9 @@ use super::view::TenantView;
 use crate::cli::report;
 use crate::config::Config;
 use crate::wiring;
+
+/// All checks together. Nothing waits for it but a person, who sees a terminal.
+const LIMIT: Duration = Duration::from_secs(70);
 
 pub(super) async fn run(
     config: &Config,
@@ -30,7 +34,8 @@ pub(super) async fn run(
     let found = match &row.tenant {
         Ok(tenant) => {
             let registrations = registrations(store, &row).await?;
-            services(config)?.check(tenant, &registrations).await
+            let services = services(config)?;
+            services.check(tenant, &registrations, LIMIT).await
         }
         Err(problem) => {
             CheckReport::of_unusable_row(&row.slug, row.version.0, &problem.to_string())
