@@ -3,6 +3,7 @@
 mod actor;
 mod change;
 mod history;
+mod import;
 mod names;
 mod new;
 mod read;
@@ -19,6 +20,7 @@ const MAX_PAGE: u32 = 200;
 pub use actor::Actor;
 pub use change::{ChangeError, Enablement, Expected};
 pub use history::HistoryEntry;
+pub use import::{ImportAction, ImportError, ImportMode, Imported, RefusedImport, TenantImport};
 pub use new::{AddError, NewTenant};
 pub use record::{TenantFilter, TenantPage, TenantRecord, TenantSettings};
 pub use rotate::{KeyUsage, Rotation};

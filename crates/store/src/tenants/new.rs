@@ -98,7 +98,7 @@ impl NewTenant {
     }
 
     /// As the row would be read.
-    fn fields(&self, id: TenantId) -> TenantFields {
+    pub(super) fn fields(&self, id: TenantId) -> TenantFields {
         TenantFields {
             id,
             slug: self.slug.clone(),
@@ -155,7 +155,7 @@ impl Store {
 }
 
 /// The secrets as they are stored.
-struct Sealed {
+pub(super) struct Sealed {
     livekit_api_secret: Vec<u8>,
     call_config_bearer: Option<Vec<u8>>,
     call_config_signing_secret: Option<Vec<u8>>,
@@ -163,7 +163,7 @@ struct Sealed {
 }
 
 impl Sealed {
-    fn of(keyring: &Keyring, id: TenantId, new: &NewTenant) -> Result<Self, AddError> {
+    pub(super) fn of(keyring: &Keyring, id: TenantId, new: &NewTenant) -> Result<Self, AddError> {
         let seal = |column, secret: &SecretString| {
             let sealed = keyring.seal(id, column, secret);
             sealed.map_err(|_| AddError::Unsealed)
@@ -185,7 +185,7 @@ impl Sealed {
 }
 
 /// `None`: the slug is taken.
-async fn insert(
+pub(super) async fn insert(
     transaction: &mut PgConnection,
     id: TenantId,
     new: &NewTenant,

@@ -193,7 +193,7 @@ impl StoredRow {
 }
 
 /// Rows of an earlier time can hold a password in a URL.
-fn without_login(url: &str) -> String {
+pub(super) fn without_login(url: &str) -> String {
     if url.contains('@') {
         "(not shown: it may hold a password)".to_owned()
     } else {

@@ -90,7 +90,7 @@ impl TenantChange {
 /// A secret's column as it is to be: `None`, as it is; `Some(None)`, empty.
 type SealedChange = Option<Option<Vec<u8>>>;
 
-struct SealedChanges {
+pub(super) struct SealedChanges {
     livekit_api_secret: SealedChange,
     call_config_bearer: SealedChange,
     call_config_signing_secret: SealedChange,
@@ -98,7 +98,11 @@ struct SealedChanges {
 }
 
 impl SealedChanges {
-    fn of(keyring: &Keyring, id: TenantId, change: &TenantChange) -> Result<Self, ChangeError> {
+    pub(super) fn of(
+        keyring: &Keyring,
+        id: TenantId,
+        change: &TenantChange,
+    ) -> Result<Self, ChangeError> {
         let seal = |column, secret: &SecretString| {
             let sealed = keyring.seal(id, column, secret);
             sealed.map_err(|_| ChangeError::Unsealed)
@@ -160,7 +164,7 @@ impl Store {
 
 /// The fields as they are to be, which can be run but for secrets that this process
 /// cannot open and that stay as they are.
-fn check(
+pub(super) fn check(
     change: &TenantChange,
     now: TenantFields,
     unopened: &[Unopened],
@@ -180,7 +184,7 @@ fn check(
     Ok(fields)
 }
 
-async fn write(
+pub(super) async fn write(
     transaction: &mut PgConnection,
     fields: &TenantFields,
     default_config: &Option<Value>,

@@ -7,10 +7,12 @@
 mod actor;
 mod call;
 mod config;
+mod hidden_input;
 mod keys;
 mod migrate;
 mod openapi;
 mod report;
+mod secret;
 mod serve;
 mod shell;
 mod tenant;

@@ -42,7 +42,35 @@ pub(super) fn script(script: &[u8]) -> anyhow::Result<()> {
 
 /// A result as JSON, on one line.
 pub(super) fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    result(&format!("{}\n", serde_json::to_string(value)?))
+    result(&format!(
+        "{}\n",
+        printable_json(&serde_json::to_string(value)?)
+    ))
+}
+
+/// A result as JSON that people edit.
+pub(super) fn pretty_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(value)?;
+    result(&format!("{}\n", printable_json(&text)))
+}
+
+/// Text of others on one line, without control characters.
+pub(super) fn one_line(text: &str) -> String {
+    printable(text, None)
+}
+
+/// JSON leaves the control characters beyond ASCII as they are; terminals obey them.
+/// They stand in texts only.
+fn printable_json(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_control() && c != '\n' {
+            shown.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
 }
 
 /// Text that may have come from a row of the database, with its control
@@ -112,6 +140,17 @@ mod tests {
         let rows = vec![vec!["a\n\u{1b}[31m".to_owned()]];
         assert_eq!(table(&["TENANT"], &rows), "TENANT\na\\n\\u{1b}[31m\n");
         assert_eq!(printable("é\t\n", Some('\n')), "é\\t\n");
+    }
+
+    #[test]
+    fn json_stays_json_whatever_its_texts_hold() {
+        let value = serde_json::json!({ "a": "\u{9b}31m\u{7f}\n\u{1b}é" });
+        let shown = printable_json(&serde_json::to_string_pretty(&value).unwrap());
+        assert!(shown.chars().all(|c| !c.is_control() || c == '\n'));
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&shown).unwrap(),
+            value
+        );
     }
 
     #[test]

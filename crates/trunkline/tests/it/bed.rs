@@ -4,17 +4,19 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use sqlx::PgPool;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdin, Command};
+use trunkline_store::{Keyring, Options, Store};
 use trunkline_testbed::postgres::Postgres;
 
 /// For what takes milliseconds on a quiet machine.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
-const BINARY: &str = env!("CARGO_BIN_EXE_trunkline");
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_trunkline");
 /// 32 bytes in base64, under an id.
 pub(crate) const KEYS: &str = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
@@ -87,6 +89,25 @@ impl Bed {
 
     pub(crate) async fn json(&self, arguments: &[&str]) -> Value {
         serde_json::from_str(&self.succeeds(arguments).await).unwrap()
+    }
+
+    /// The secrets of a tenant: LiveKit's, the bearer token, the signing secret and the
+    /// model's; what there is not is empty.
+    pub(crate) async fn secrets_of(&self, slug: &str) -> [String; 4] {
+        let keyring = Keyring::from_keys(&KEYS.into()).unwrap();
+        let options = Options::new(self.url.clone());
+        let store = Store::connect_lazy(&options, keyring).unwrap();
+        let row = store.tenant(slug).await.unwrap().unwrap();
+        store.close().await;
+        let tenant = row.tenant.unwrap();
+        let lookup = tenant.lookup.as_ref();
+        [
+            Some(&tenant.project.api_secret),
+            lookup.and_then(|lookup| lookup.bearer.as_ref()),
+            lookup.and_then(|lookup| lookup.signing_secret.as_ref()),
+            tenant.provider.api_key.as_ref(),
+        ]
+        .map(|secret| secret.map_or_else(String::new, |s| s.expose_secret().to_owned()))
     }
 
     /// Adds a tenant that nobody answers for.

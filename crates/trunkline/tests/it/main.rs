@@ -3,5 +3,8 @@
 mod arrows;
 mod bed;
 mod commands;
+mod prompts;
 mod serve;
 mod shell;
+mod terminal;
+mod transfer;

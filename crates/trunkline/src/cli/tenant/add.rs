@@ -9,13 +9,13 @@ use serde_json::Value;
 use trunkline_domain::MAX_CONFIG_BYTES;
 use trunkline_store::{AddError, Enablement, NewTenant, Store};
 
-use super::secret::SecretSource;
 use crate::cli::actor::actor;
 use crate::cli::report;
+use crate::cli::secret::{SecretSource, at_most_one_from_stdin, given_or_asked};
 
-/// Secrets are taken from a file's PATH, from standard input (`-`) or from a variable (`env:NAME`),
-/// and never from the command line itself: every user of the machine can read its arguments, and
-/// shells keep them in their history.
+/// Secrets are taken from a file's PATH, from standard input (`-`), from a variable (`env:NAME`) or
+/// asked for at the terminal (`prompt`), and never from the command line itself: every user of the
+/// machine can read its arguments, and shells keep them in their history.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   trunkline tenant add acme --livekit-url wss://acme.livekit.cloud --livekit-api-key APIxyz \\
@@ -33,9 +33,10 @@ pub(in crate::cli) struct Arguments {
     /// The project's API key
     #[arg(long, value_name = "KEY")]
     livekit_api_key: String,
-    /// Where the project's API secret is: PATH, - or env:NAME
+    /// Where the project's API secret is: PATH, -, env:NAME or prompt. Left out: asked for at the
+    /// terminal
     #[arg(long, value_name = "SOURCE")]
-    livekit_api_secret_from: SecretSource,
+    livekit_api_secret_from: Option<SecretSource>,
     /// A name that the project's dispatch rules ask for; may be given several times
     /// [default: pstn-voice-agent]
     #[arg(long = "agent-name", value_name = "NAME")]
@@ -48,10 +49,10 @@ pub(in crate::cli) struct Arguments {
     /// default configuration
     #[arg(long, value_name = "URL")]
     call_config_url: Option<String>,
-    /// Where the bearer token for it is: PATH, - or env:NAME
+    /// Where the bearer token for it is: PATH, -, env:NAME or prompt
     #[arg(long, value_name = "SOURCE", requires = "call_config_url")]
     call_config_bearer_from: Option<SecretSource>,
-    /// Where the secret is that requests to it are signed with: PATH, - or env:NAME
+    /// Where the secret is that requests to it are signed with: PATH, -, env:NAME or prompt
     #[arg(long, value_name = "SOURCE", requires = "call_config_url")]
     call_config_signing_secret_from: Option<SecretSource>,
     /// How long its answer may take [default: 4000]
@@ -71,7 +72,7 @@ pub(in crate::cli) struct Arguments {
     /// Where the model is. Left out: as the process is configured
     #[arg(long, value_name = "URL")]
     provider_base_url: Option<String>,
-    /// Where the model's API key is: PATH, - or env:NAME. Left out: as the process is configured
+    /// Where the model's API key is: PATH, -, env:NAME or prompt. Left out: as the process is configured
     #[arg(long, value_name = "SOURCE")]
     provider_api_key_from: Option<SecretSource>,
 
@@ -107,15 +108,14 @@ impl Arguments {
 
     fn into_tenant(self) -> anyhow::Result<NewTenant> {
         at_most_one_from_stdin([
-            Some(&self.livekit_api_secret_from),
+            self.livekit_api_secret_from.as_ref(),
             self.call_config_bearer_from.as_ref(),
             self.call_config_signing_secret_from.as_ref(),
             self.provider_api_key_from.as_ref(),
         ])?;
 
-        let secret = self
-            .livekit_api_secret_from
-            .read("--livekit-api-secret-from")?;
+        let option = "--livekit-api-secret-from";
+        let secret = given_or_asked(self.livekit_api_secret_from, option)?.read(option)?;
         let mut new = NewTenant::new(self.slug, self.livekit_url, self.livekit_api_key, secret);
         new.call_config_bearer = read(
             self.call_config_bearer_from.as_ref(),
@@ -158,18 +158,6 @@ fn set<T>(field: &mut T, given: Option<T>) {
     if let Some(value) = given {
         *field = value;
     }
-}
-
-pub(super) fn at_most_one_from_stdin<const N: usize>(
-    sources: [Option<&SecretSource>; N],
-) -> anyhow::Result<()> {
-    let given = sources.into_iter().flatten();
-    let from_stdin = given.filter(|source| **source == SecretSource::Stdin);
-    anyhow::ensure!(
-        from_stdin.count() <= 1,
-        "only one secret can come from standard input; put the others into files"
-    );
-    Ok(())
 }
 
 pub(super) fn read(

@@ -67,7 +67,7 @@ fn row(entry: &HistoryEntry) -> Vec<String> {
 }
 
 /// `max_calls 5 → 6, livekit_api_secret`
-fn changes(changes: &Value) -> String {
+pub(super) fn changes(changes: &Value) -> String {
     let Value::Object(columns) = changes else {
         return String::new();
     };

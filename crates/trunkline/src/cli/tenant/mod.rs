@@ -2,9 +2,11 @@
 
 mod add;
 mod change;
+mod document;
+mod export;
 mod history;
+mod import;
 mod list;
-mod secret;
 mod set;
 mod show;
 mod test;
@@ -44,6 +46,10 @@ pub(super) enum Command {
     },
     /// Who changed what of a tenant, and when; the latest last. Also of one that was removed
     History(history::Arguments),
+    /// Print tenants as one JSON document, without their secrets
+    Export(export::Arguments),
+    /// Create and change tenants as a JSON document says, all of them or none
+    Import(import::Arguments),
     /// Let a tenant take calls
     Enable(Slug),
     /// Take no more calls for a tenant. Its row stays, and calls under way go on
@@ -81,6 +87,8 @@ impl Command {
             Self::Add(arguments) => arguments.run(&store).await,
             Self::Set(arguments) => arguments.run(&store).await,
             Self::History(arguments) => arguments.run(&store).await,
+            Self::Export(arguments) => arguments.run(&store).await,
+            Self::Import(arguments) => arguments.run(&store).await,
             Self::List(output) => list::run(&store, &output).await,
             Self::Show { tenant, output } => show::run(&store, &tenant.slug, &output).await,
             Self::Test { tenant, output } => {

@@ -7,10 +7,10 @@ use clap::Args;
 use trunkline_domain::TenantVersion;
 use trunkline_store::{ChangeError, Expected, Store, TenantChange};
 
-use super::add::{at_most_one_from_stdin, read, read_config};
-use super::secret::SecretSource;
+use super::add::{read, read_config};
 use crate::cli::actor::actor;
 use crate::cli::report;
+use crate::cli::secret::{SecretSource, at_most_one_from_stdin};
 
 /// A change takes effect at once, and no call notices. What only a call reads (defaults, deadlines,
 /// limits, the backend) holds from the next call on. Secrets are taken as by `tenant add`.
@@ -19,6 +19,7 @@ use crate::cli::report;
   trunkline tenant set acme --max-calls 20 --max-call-minutes 30
   trunkline tenant set acme --agent-name sales --agent-name support
   trunkline tenant set acme --livekit-api-secret-from ./new.secret --expected-version 12
+  trunkline tenant set acme --livekit-api-secret-from prompt
   trunkline tenant set acme --unset max-calls --unset call-config-bearer")]
 pub(in crate::cli) struct Arguments {
     /// The tenant's name
@@ -33,7 +34,7 @@ pub(in crate::cli) struct Arguments {
     /// The project's API key
     #[arg(long, value_name = "KEY")]
     livekit_api_key: Option<String>,
-    /// Where the project's API secret is: PATH, - or env:NAME
+    /// Where the project's API secret is: PATH, -, env:NAME or prompt
     #[arg(long, value_name = "SOURCE")]
     livekit_api_secret_from: Option<SecretSource>,
     /// A name that the project's dispatch rules ask for; may be given several times. Names that are
@@ -47,10 +48,10 @@ pub(in crate::cli) struct Arguments {
     /// Where a call's configuration is asked for, by POST
     #[arg(long, value_name = "URL")]
     call_config_url: Option<String>,
-    /// Where the bearer token for it is: PATH, - or env:NAME
+    /// Where the bearer token for it is: PATH, -, env:NAME or prompt
     #[arg(long, value_name = "SOURCE")]
     call_config_bearer_from: Option<SecretSource>,
-    /// Where the secret is that requests to it are signed with: PATH, - or env:NAME
+    /// Where the secret is that requests to it are signed with: PATH, -, env:NAME or prompt
     #[arg(long, value_name = "SOURCE")]
     call_config_signing_secret_from: Option<SecretSource>,
     /// How long its answer may take
@@ -69,7 +70,7 @@ pub(in crate::cli) struct Arguments {
     /// Where the model is
     #[arg(long, value_name = "URL")]
     provider_base_url: Option<String>,
-    /// Where the model's API key is: PATH, - or env:NAME
+    /// Where the model's API key is: PATH, -, env:NAME or prompt
     #[arg(long, value_name = "SOURCE")]
     provider_api_key_from: Option<SecretSource>,
 

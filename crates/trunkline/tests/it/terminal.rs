@@ -1,0 +1,118 @@
+//! The binary at a terminal, with a person's echo.
+
+use std::io::{Read, Write};
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use portable_pty::{Child, CommandBuilder, ExitStatus, MasterPty, PtySize, native_pty_system};
+
+use crate::bed::{BINARY, Bed, KEYS, SOON};
+
+/// As wide as the longest error, so that no line is broken.
+const SIZE: PtySize = PtySize {
+    rows: 30,
+    cols: 200,
+    pixel_width: 0,
+    pixel_height: 0,
+};
+
+pub(crate) struct Terminal {
+    child: Box<dyn Child + Send + Sync>,
+    master: Box<dyn MasterPty + Send>,
+    keyboard: Box<dyn Write + Send>,
+    screen: Arc<Mutex<String>>,
+}
+
+impl Terminal {
+    pub(crate) fn run(bed: &Bed, arguments: &[&str]) -> Self {
+        Self::run_with(bed, arguments, &[])
+    }
+
+    pub(crate) fn run_with(bed: &Bed, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let pty = native_pty_system().openpty(SIZE).unwrap();
+        let mut command = CommandBuilder::new(BINARY);
+        command.env_clear();
+        command.env("TERM", "xterm");
+        command.env("TRUNKLINE_DATABASE__URL", &bed.url);
+        command.env("TRUNKLINE_SEALING__KEYS", KEYS);
+        for (name, value) in variables {
+            command.env(name, value);
+        }
+        command.args(arguments);
+        let child = pty.slave.spawn_command(command).unwrap();
+        // Ours would keep the terminal open when the program has gone.
+        drop(pty.slave);
+        let screen = Arc::new(Mutex::new(String::new()));
+        let mut reader = pty.master.try_clone_reader().unwrap();
+        std::thread::spawn({
+            let screen = Arc::clone(&screen);
+            move || {
+                let mut buffer = [0; 4096];
+                // At its end Linux gives an error.
+                while let Ok(read @ 1..) = reader.read(&mut buffer) {
+                    let text = String::from_utf8_lossy(&buffer[..read]);
+                    screen.lock().push_str(&text);
+                }
+            }
+        });
+        Self {
+            child,
+            keyboard: pty.master.take_writer().unwrap(),
+            master: pty.master,
+            screen,
+        }
+    }
+
+    /// Everything that was written so far.
+    pub(crate) fn screen(&self) -> String {
+        self.screen.lock().clone()
+    }
+
+    /// Waits until this is among it.
+    pub(crate) fn shows(&self, text: &str) {
+        let until = Instant::now() + SOON;
+        while !self.screen.lock().contains(text) {
+            assert!(
+                Instant::now() < until,
+                "{text:?} is not on the screen\n{}",
+                self.screen()
+            );
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
+    pub(crate) fn types(&mut self, keys: &str) {
+        self.keyboard.write_all(keys.as_bytes()).unwrap();
+        self.keyboard.flush().unwrap();
+    }
+
+    pub(crate) fn resize(&self, rows: u16, cols: u16) {
+        let size = PtySize { rows, cols, ..SIZE };
+        self.master.resize(size).unwrap();
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.process_id().unwrap()
+    }
+
+    /// Waits for its end.
+    pub(crate) fn ends(&mut self) -> ExitStatus {
+        let until = Instant::now() + SOON;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < until, "it goes on\n{}", self.screen());
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // It has ended already, in a test that passed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
