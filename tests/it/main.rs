@@ -14,4 +14,5 @@ mod reload;
 mod secrets;
 mod storm;
 mod tools;
+mod top;
 mod trouble;

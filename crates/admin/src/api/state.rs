@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use trunkline_call::LiveCalls;
 use trunkline_store::{Reporter, Store};
-use trunkline_supervisor::Handle;
+use trunkline_supervisor::{Handle, LoadMeter};
 
 use super::auth::Gate;
 
@@ -44,6 +44,8 @@ pub struct ApiParts {
     pub store: Store,
     /// How the projects are doing.
     pub projects: Handle,
+    /// How busy the process is.
+    pub load: LoadMeter,
     /// The calls under way.
     pub calls: LiveCalls,
     /// Cancelled, this process takes no more calls and ends with the last one.
@@ -85,6 +87,10 @@ impl ApiState {
 
     pub(crate) fn projects(&self) -> &Handle {
         &self.inner.parts.projects
+    }
+
+    pub(crate) fn load(&self) -> &LoadMeter {
+        &self.inner.parts.load
     }
 
     pub(crate) fn calls(&self) -> &LiveCalls {

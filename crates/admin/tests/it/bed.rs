@@ -23,7 +23,7 @@ use trunkline_domain::{
     SipParticipant, Tenant, TenantFields, TenantId,
 };
 use trunkline_store::{Actor, Keyring, NewTenant, NewToken, Options, Reporter, Store};
-use trunkline_supervisor::{Handle, Shutdown, Supervisor, WorkerLauncher};
+use trunkline_supervisor::{Handle, LoadMeter, Shutdown, Supervisor, WorkerLauncher};
 use trunkline_testbed::postgres::Postgres;
 use trunkline_worker::{CallRunner, Connector, WorkerContext};
 
@@ -54,6 +54,7 @@ pub(crate) struct Bed {
     pub(crate) address: SocketAddr,
     pub(crate) projects: Handle,
     pub(crate) calls: LiveCalls,
+    load: LoadMeter,
     pub(crate) drain: CancellationToken,
     pub(crate) replica: Reporter,
     pub(crate) http: reqwest::Client,
@@ -117,6 +118,7 @@ impl Bed {
             .unwrap();
 
         let context = WorkerContext::new(Default::default(), Connector::new().unwrap());
+        let load = context.load().clone();
         let launcher = WorkerLauncher::new(context, Arc::new(NoCalls));
         let (supervisor, projects) = Supervisor::new(Default::default(), store.feed(), launcher);
         let api = Api::bind("127.0.0.1:0".parse().unwrap(), tls)
@@ -143,6 +145,7 @@ impl Bed {
             address,
             projects,
             calls,
+            load,
             drain,
             replica,
             http: client(),
@@ -161,6 +164,7 @@ impl Bed {
             replica: self.replica.clone(),
             store: self.store.clone(),
             projects: self.projects.clone(),
+            load: self.load.clone(),
             calls: self.calls.clone(),
             drain: self.drain.clone(),
             limits: self.limits,

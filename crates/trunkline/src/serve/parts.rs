@@ -132,13 +132,14 @@ impl Parts {
         });
         tasks.spawn(
             "headroom",
-            endless(context.watch_headroom(background.clone())),
+            endless(context.clone().watch_headroom(background.clone())),
         );
         tasks.spawn("api", {
             let parts = ApiParts {
                 replica: reporter.clone(),
                 store: store.clone(),
                 projects: projects.clone(),
+                load: context.load().clone(),
                 calls,
                 drain: stop.drain.clone(),
                 limits: config.api.limits(),
