@@ -16,4 +16,5 @@ mod reload;
 mod secrets;
 mod storm;
 mod tools;
+mod top;
 mod trouble;

@@ -5,6 +5,7 @@
 //! number or a room's name.
 
 pub mod api;
+mod bounded;
 mod page;
 mod routes;
 mod server;

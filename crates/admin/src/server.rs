@@ -3,15 +3,23 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use axum_server::Handle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::bounded::Bounded;
 use crate::routes;
 use crate::state::AdminState;
 
 /// How long requests under way may take after the stop. Every answer is made
 /// from memory; only a reader that does not read takes longer.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+
+/// Probes and scrapers; each costs a descriptor, which calls need.
+const MAX_CONNECTIONS: usize = 64;
+
+/// How long a connection may take to say what it wants, and may be idle.
+const HEADER_LIMIT: Duration = Duration::from_secs(60);
 
 /// The address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -52,12 +60,21 @@ impl Admin {
     /// # Errors
     /// When the listener fails.
     pub async fn run(self, state: AdminState, stop: CancellationToken) -> std::io::Result<()> {
-        let stopping = stop.clone();
-        let server = axum::serve(self.listener, routes::router(state))
-            .with_graceful_shutdown(async move { stopping.cancelled().await });
+        let handle = Handle::new();
+        let mut server = axum_server::from_tcp(self.listener.into_std()?)?
+            .handle(handle.clone())
+            .first_request_timeout(HEADER_LIMIT)
+            .acceptor(Bounded::new(MAX_CONNECTIONS));
+        server
+            .http_builder()
+            .http1()
+            .header_read_timeout(HEADER_LIMIT);
+        let server = server.serve(routes::router(state).into_make_service());
         let too_late = async {
             stop.cancelled().await;
-            tokio::time::sleep(CLOSE_LIMIT).await;
+            handle.graceful_shutdown(Some(CLOSE_LIMIT));
+            // The server ends by it; this is for when it does not.
+            tokio::time::sleep(2 * CLOSE_LIMIT).await;
         };
         tokio::select! {
             result = server => result,

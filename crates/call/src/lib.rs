@@ -82,16 +82,15 @@ impl Services {
     fn endpoint(&self, tenant: &Tenant) -> Option<Endpoint> {
         let provider = &tenant.provider;
         let default = &self.default_provider;
+        let base_url = provider.base_url.as_ref().unwrap_or(&default.base_url);
+        // The process's key goes to the process's own address alone: who may write a row
+        // could have it sent to his.
+        let ours = default.api_key.as_ref();
+        let ours = ours.filter(|_| base_url.origin() == default.base_url.origin());
         Some(Endpoint {
             kind: provider.kind,
-            base_url: provider
-                .base_url
-                .clone()
-                .unwrap_or_else(|| default.base_url.clone()),
-            api_key: provider
-                .api_key
-                .clone()
-                .or_else(|| default.api_key.clone())?,
+            base_url: base_url.clone(),
+            api_key: provider.api_key.as_ref().or(ours)?.clone(),
         })
     }
 

@@ -21,4 +21,6 @@ pub use plan::{
     Action, Activity, Desired, Observed, Plan, Registration, Running, Step, Wish, plan,
 };
 pub use status::{Handle, Phase, ProjectState, ProjectStatus, StateChanges, SuccessorStatus};
+// How busy the process is, for whoever knows it by its projects only.
 pub use supervisor::{Ending, Shutdown, Supervisor};
+pub use trunkline_worker::{LoadMeter, Resources};

@@ -35,7 +35,7 @@ pub use backoff::Backoff;
 pub use crew::Crew;
 pub use desk::{CallDesk, CallRunner, Permit, Places, panic_text};
 pub use headroom::Strain;
-pub use load::{LoadMeter, MAX_LOAD};
+pub use load::{LoadMeter, MAX_LOAD, Resources};
 pub use options::{InvalidOptions, Options};
 pub use protocol::Unfit;
 pub use pulse::Pulse;

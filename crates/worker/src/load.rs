@@ -9,6 +9,7 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -19,6 +20,26 @@ use crate::share::{Standing, Verdict, judge};
 
 /// The highest load that is reported: the server passes over 0.7 and more.
 pub const MAX_LOAD: f32 = 0.69;
+
+/// What the process uses of what it may use. CPU and delay are averages of some
+/// seconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Resources {
+    /// The CPUs that it may use; a quota can be a part of one.
+    pub cpus: f64,
+    /// Their used part of 1.
+    pub cpu: f64,
+    /// How late tasks run.
+    pub event_loop_delay: Duration,
+    /// The used part of the memory that there is.
+    pub memory: f64,
+    /// What the process itself has in RAM. `None` where it cannot be measured.
+    pub resident_bytes: Option<u64>,
+    /// The used part of the descriptors that it may open.
+    pub descriptors: f64,
+    /// What it is short of.
+    pub strain: Option<Strain>,
+}
 
 /// The calls and the load of the whole process. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -36,6 +57,8 @@ struct Inner {
     closed: watch::Sender<bool>,
     /// Bits of an `f64`: the part of the CPUs that is used.
     cpu: AtomicU64,
+    /// As read last, for people.
+    resources: Mutex<Option<Resources>>,
 }
 
 #[derive(Debug, Default)]
@@ -109,6 +132,7 @@ impl LoadMeter {
                 ledger: Mutex::default(),
                 closed: watch::Sender::new(false),
                 cpu: AtomicU64::new(0),
+                resources: Mutex::new(None),
             }),
         }
     }
@@ -176,6 +200,15 @@ impl LoadMeter {
         self.inner.cpu.store(cpu.to_bits(), Ordering::Relaxed);
         self.inner.ledger.lock().strain = strain;
         self.inner.note_closing();
+    }
+
+    /// What the process uses, as it was read last. `None`: not yet.
+    pub fn resources(&self) -> Option<Resources> {
+        *self.inner.resources.lock()
+    }
+
+    pub(crate) fn set_resources(&self, resources: Resources) {
+        *self.inner.resources.lock() = Some(resources);
     }
 
     /// From 0 to [`MAX_LOAD`]: the larger of taken places and CPU.

@@ -27,6 +27,11 @@ impl CpuMeter {
         Self { cpus, last: None }
     }
 
+    /// The CPUs that the process may use.
+    pub(crate) fn cpus(&self) -> f64 {
+        self.cpus
+    }
+
     /// The used part of 1 since the last time.
     pub(crate) fn used(&mut self, now: Instant) -> Option<f64> {
         let ticks = parse_ticks(&fs::read_to_string("/proc/self/stat").ok()?)?;
@@ -53,6 +58,11 @@ pub(crate) fn memory() -> Option<f64> {
         .into_iter()
         .filter_map(|group| group_memory(&group));
     group.fold(machine(), |most, used| Some(most.unwrap_or(0.0).max(used)))
+}
+
+/// What the process has in RAM, in bytes.
+pub(crate) fn resident_bytes() -> Option<u64> {
+    parse_resident(&fs::read_to_string("/proc/self/status").ok()?)
 }
 
 /// The used part of the descriptors that the process may open.
@@ -128,6 +138,13 @@ fn parse_quota(text: &str) -> Option<f64> {
     (quota > 0.0 && period > 0.0).then(|| quota / period)
 }
 
+/// Kilobytes of 1,024 bytes, whatever they are called.
+fn parse_resident(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"))?;
+    let kilobytes: u64 = line.split_ascii_whitespace().next()?.parse().ok()?;
+    kilobytes.checked_mul(1024)
+}
+
 fn parse_meminfo(text: &str) -> Option<f64> {
     let kilobytes = |name: &str| -> Option<u64> {
         let line = text.lines().find_map(|line| line.strip_prefix(name))?;
@@ -182,6 +199,13 @@ mod tests {
         let text = "MemTotal:       1000 kB\nMemFree: 10 kB\nMemAvailable:    250 kB\n";
         assert_eq!(parse_meminfo(text), Some(0.75));
         assert_eq!(parse_meminfo("MemTotal: 0 kB\nMemAvailable: 0 kB"), None);
+    }
+
+    #[test]
+    fn what_is_in_ram_is_read_in_bytes() {
+        let status = "Name:\ta\nVmRSS:\t    2048 kB\nThreads:\t7\n";
+        assert_eq!(parse_resident(status), Some(2 * 1024 * 1024));
+        assert_eq!(parse_resident("Name:\ta\n"), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use metrics::gauge;
 use tokio_util::sync::CancellationToken;
 
 use crate::headroom::{Headroom, Reading, Strain, Thresholds};
-use crate::load::LoadMeter;
+use crate::load::{LoadMeter, Resources};
 use crate::measure::{self, CpuMeter};
 
 /// Between two looks at how late this task runs. An event loop that stands still
@@ -50,6 +50,15 @@ pub(crate) async fn run(load: LoadMeter, thresholds: Thresholds, stop: Cancellat
             };
             headroom.read(INTERVAL * TURNS_PER_READING, resources);
             publish(&headroom);
+            load.set_resources(Resources {
+                cpus: cpu.cpus(),
+                cpu: headroom.value(Strain::Cpu),
+                event_loop_delay: Duration::from_secs_f64(headroom.value(Strain::EventLoop)),
+                memory: headroom.value(Strain::Memory),
+                resident_bytes: measure::resident_bytes(),
+                descriptors: headroom.value(Strain::Descriptors),
+                strain: headroom.strain(),
+            });
         }
         load.set_headroom(headroom.value(Strain::Cpu), headroom.strain());
         tell(&headroom, &mut told);

@@ -1,4 +1,5 @@
-//! Refused offers of one tenant: counted each, and said in the log now and then.
+//! Refused offers of one tenant: counted each, and said in the log now and then, as
+//! everything is that the other side can make happen as often as it likes.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -15,26 +16,34 @@ pub(crate) struct Refusals {
     by_reason: BTreeMap<&'static str, Tally>,
 }
 
+/// How often one thing happened.
 #[derive(Debug, Default)]
-struct Tally {
+pub(crate) struct Tally {
     count: u64,
     unsaid: u64,
     said_at: Option<Instant>,
+}
+
+impl Tally {
+    /// Counts one. `Some(n)`: it is to be logged, for `n` that were not.
+    pub(crate) fn note(&mut self, now: Instant) -> Option<u64> {
+        self.count += 1;
+        self.unsaid += 1;
+        let due = self
+            .said_at
+            .is_none_or(|at| now.saturating_duration_since(at) >= LOG_INTERVAL);
+        due.then(|| {
+            self.said_at = Some(now);
+            std::mem::take(&mut self.unsaid)
+        })
+    }
 }
 
 impl Refusals {
     /// Counts one. `Some(n)`: it is to be logged, for `n` that were not.
     pub(crate) fn note(&mut self, now: Instant, refusal: Refusal) -> Option<u64> {
         let tally = self.by_reason.entry(refusal.as_str()).or_default();
-        tally.count += 1;
-        tally.unsaid += 1;
-        let due = tally
-            .said_at
-            .is_none_or(|at| now.saturating_duration_since(at) >= LOG_INTERVAL);
-        due.then(|| {
-            tally.said_at = Some(now);
-            std::mem::take(&mut tally.unsaid)
-        })
+        tally.note(now)
     }
 
     /// How many, by the reason.

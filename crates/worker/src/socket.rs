@@ -194,7 +194,9 @@ fn refusal(answer: &response::Response<Option<Vec<u8>>>) -> ConnectError {
         .filter(|c| !c.is_control())
         .take(MAX_ANSWER_CHARS)
         .collect();
-    let answer = if text.is_empty() {
+    // What else answers there may be none of the reader's business.
+    let is_livekit = code == StatusCode::UNAUTHORIZED || code == StatusCode::FORBIDDEN;
+    let answer = if text.is_empty() || !is_livekit {
         code.canonical_reason().unwrap_or("no text").to_owned()
     } else {
         text

@@ -23,6 +23,7 @@ use crate::probe;
 use crate::protocol::{self, AssignedJob, Registration};
 use crate::pulse::Pulse;
 use crate::queue::Urgency;
+use crate::refusals::Tally;
 use crate::session::{Admission, CloseReason, Entry, Input, Output, Refusal, Session, Vacancy};
 use crate::socket::{ConnectError, Connector, Recovery, Socket, chain};
 use crate::state::{StateCell, WorkerState};
@@ -272,6 +273,8 @@ impl Worker {
             line: self.desk.line(),
             tenant: self.tenant.clone(),
             stops: HashMap::new(),
+            bad_frames: Tally::default(),
+            overruns: Tally::default(),
         };
         let mut places = self.desk.watch_places();
         let mut closing = self.context.load.closing();
@@ -333,7 +336,7 @@ impl Worker {
                     Input::Drain
                 }
                 frame = socket.next() => match frame {
-                    Some(Ok(frame)) => match read(&frame) {
+                    Some(Ok(frame)) => match connection.read(&frame) {
                         Some(input) => input,
                         None => Input::Heard,
                     },
@@ -367,6 +370,8 @@ struct Connection {
     line: (JobLine, mpsc::Receiver<JobEvent>),
     tenant: watch::Receiver<Arc<Tenant>>,
     stops: HashMap<String, CancellationToken>,
+    bad_frames: Tally,
+    overruns: Tally,
 }
 
 impl Connection {
@@ -395,7 +400,13 @@ impl Connection {
             }
             Output::Start { job, permit } => self.start(*job, permit),
             Output::Overrun { job_id } => {
-                tracing::warn!(job_id, "an assignment came too late and found no place");
+                if let Some(count) = self.overruns.note(Instant::now()) {
+                    tracing::warn!(
+                        job_id,
+                        count,
+                        "assignments came too late and found no place"
+                    );
+                }
             }
             Output::Stop { job_id } => {
                 if let Some(stop) = self.stops.get(&job_id) {
@@ -406,6 +417,27 @@ impl Connection {
             // The connection's loop keeps these to itself.
             Output::Send(_) | Output::Ping | Output::Registered { .. } | Output::Close(_) => {}
         }
+    }
+
+    /// A frame as an input. `None`: no more than a sign of life.
+    fn read(&mut self, frame: &Message) -> Option<Input> {
+        let problem = match frame {
+            Message::Binary(bytes) => match protocol::decode(bytes) {
+                Ok(event) => return Some(Input::Server(event)),
+                // The other messages are as good as before: to connect anew would cost jobs.
+                Err(error) => chain(&error).to_string(),
+            },
+            Message::Text(_) => "a text, and we speak binary".to_owned(),
+            // Pings are answered by the library.
+            Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => {
+                return None;
+            }
+        };
+        counter!("trunkline_worker_bad_frames_total").increment(1);
+        if let Some(count) = self.bad_frames.note(Instant::now()) {
+            tracing::warn!(error = problem, count, "messages were left out");
+        }
+        None
     }
 
     fn start(&mut self, job: AssignedJob, permit: Permit) {
@@ -436,28 +468,6 @@ fn room_url(assigned: Option<&str>, project: &Url) -> Url {
             tracing::warn!("an assignment's URL cannot be used; the project's is taken");
             project.clone()
         }
-    }
-}
-
-/// A frame as an input. `None`: no more than a sign of life.
-fn read(frame: &Message) -> Option<Input> {
-    match frame {
-        Message::Binary(bytes) => match protocol::decode(bytes) {
-            Ok(event) => Some(Input::Server(event)),
-            Err(error) => {
-                // The other messages are as good as before: to connect anew would cost jobs.
-                counter!("trunkline_worker_bad_frames_total").increment(1);
-                tracing::warn!(error = chain(&error), "a message was left out");
-                None
-            }
-        },
-        Message::Text(_) => {
-            counter!("trunkline_worker_bad_frames_total").increment(1);
-            tracing::warn!("a text message was left out: we speak binary");
-            None
-        }
-        // Pings are answered by the library.
-        Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => None,
     }
 }
 

@@ -243,9 +243,10 @@ pub(crate) async fn authenticate(
     let presented = bearer(request.headers());
     let gate = state.gate();
     // Who fails too often is not even looked up; who was let in before is.
-    let is_known = presented
-        .as_ref()
-        .is_some_and(|token| gate.trusted(token.prefix()).is_some());
+    let is_known = presented.as_ref().is_some_and(|token| {
+        let trusted = gate.trusted(token.prefix());
+        trusted.is_some_and(|known| token.matches(&known.secret_sha256))
+    });
     if !is_known && let Some(wait) = gate.failures.lock().wait(Instant::now(), &address) {
         counter!("trunkline_api_rejections_total", "reason" => "failures").increment(1);
         return Problem::too_many("too many failed attempts from this address", wait)

@@ -2,23 +2,17 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum_server::accept::Accept;
 use axum_server::tls_rustls::RustlsAcceptor;
 use axum_server::{Handle, Server};
-use futures_util::future::{Ready, ready};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::routes;
 use super::state::{ApiParts, ApiState};
 use super::tls::{Tls, TlsError, TlsFiles};
+use crate::bounded::Bounded;
 
 /// Connections at the same time. More are closed at once: each costs a descriptor,
 /// which calls need.
@@ -131,100 +125,5 @@ async fn serve(server: Server<SocketAddr>, router: Router, tls: Option<Tls>) -> 
                 never = tls.follow() => match never {},
             }
         }
-    }
-}
-
-/// Takes so many connections at the same time and closes those beyond.
-#[derive(Clone)]
-struct Bounded {
-    places: Arc<Semaphore>,
-}
-
-impl Bounded {
-    fn new(most: usize) -> Self {
-        Self {
-            places: Arc::new(Semaphore::new(most)),
-        }
-    }
-}
-
-impl<I, S> Accept<I, S> for Bounded {
-    type Stream = Placed<I>;
-    type Service = S;
-    type Future = Ready<io::Result<(Placed<I>, S)>>;
-
-    fn accept(&self, stream: I, service: S) -> Self::Future {
-        let place = Arc::clone(&self.places).try_acquire_owned();
-        ready(match place {
-            Ok(place) => Ok((
-                Placed {
-                    stream,
-                    _place: place,
-                },
-                service,
-            )),
-            Err(_) => Err(io::Error::other("there are too many connections")),
-        })
-    }
-}
-
-/// A connection that has a place.
-struct Placed<I> {
-    stream: I,
-    _place: OwnedSemaphorePermit,
-}
-
-impl<I: AsyncRead + Unpin> AsyncRead for Placed<I> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl<I: AsyncWrite + Unpin> AsyncWrite for Placed<I> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffers: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, buffers)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn so_many_connections_and_no_more_at_the_same_time() {
-        let bounded = Bounded::new(1);
-        let first = bounded.accept((), ()).await;
-        assert!(first.is_ok());
-        assert!(bounded.accept((), ()).await.is_err());
-        drop(first);
-        assert!(bounded.accept((), ()).await.is_ok());
     }
 }

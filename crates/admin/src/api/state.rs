@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use trunkline_call::{LiveCalls, Services};
 use trunkline_store::{Reporter, Store};
-use trunkline_supervisor::Handle;
+use trunkline_supervisor::{Handle, LoadMeter};
 
 use super::auth::Gate;
 use super::checks::Checks;
@@ -47,6 +47,8 @@ pub struct ApiParts {
     pub projects: Handle,
     /// What its calls share: the calls under way, and what a tenant is checked with.
     pub services: Arc<Services>,
+    /// How busy the process is.
+    pub load: LoadMeter,
     /// Cancelled, this process takes no more calls and ends with the last one.
     pub drain: CancellationToken,
     /// How much may be asked for.
@@ -88,6 +90,10 @@ impl ApiState {
 
     pub(crate) fn projects(&self) -> &Handle {
         &self.inner.parts.projects
+    }
+
+    pub(crate) fn load(&self) -> &LoadMeter {
+        &self.inner.parts.load
     }
 
     pub(crate) fn calls(&self) -> &LiveCalls {

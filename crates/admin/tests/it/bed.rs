@@ -24,7 +24,7 @@ use trunkline_domain::{
     SipParticipant, Tenant, TenantFields, TenantId,
 };
 use trunkline_store::{Actor, Keyring, NewTenant, NewToken, Options, Reporter, Store};
-use trunkline_supervisor::{Handle, Shutdown, Supervisor, WorkerLauncher};
+use trunkline_supervisor::{Handle, LoadMeter, Shutdown, Supervisor, WorkerLauncher};
 use trunkline_testbed::postgres::Postgres;
 use trunkline_worker::{CallRunner, Connector, WorkerContext};
 
@@ -56,6 +56,7 @@ pub(crate) struct Bed {
     pub(crate) projects: Handle,
     pub(crate) calls: LiveCalls,
     services: Arc<Services>,
+    load: LoadMeter,
     pub(crate) drain: CancellationToken,
     pub(crate) replica: Reporter,
     pub(crate) http: reqwest::Client,
@@ -119,6 +120,7 @@ impl Bed {
             .unwrap();
 
         let context = WorkerContext::new(Default::default(), Connector::new().unwrap());
+        let load = context.load().clone();
         let launcher = WorkerLauncher::new(context, Arc::new(NoCalls));
         let (supervisor, projects) = Supervisor::new(Default::default(), store.feed(), launcher);
         let api = Api::bind("127.0.0.1:0".parse().unwrap(), tls)
@@ -147,6 +149,7 @@ impl Bed {
             projects,
             calls,
             services,
+            load,
             drain,
             replica,
             http: client(),
@@ -166,6 +169,7 @@ impl Bed {
             store: self.store.clone(),
             projects: self.projects.clone(),
             services: Arc::clone(&self.services),
+            load: self.load.clone(),
             drain: self.drain.clone(),
             limits: self.limits,
         };

@@ -11,6 +11,7 @@ async fn a_drain_by_the_api_is_that_of_the_first_signal() {
     let bed = Bed::start().await;
     let replica = bed.get(&bed.admin, "/v1/replica").await.is(200);
     assert_eq!(replica["name"], "replica-1");
+    assert!(replica["max_calls"].as_u64().unwrap() > 0, "{replica}");
     assert!(!bed.drain.is_cancelled());
     let request = bed.request(&bed.admin, Method::POST, "/v1/replica/drain");
     let answer = bed.send(request).await.is(202);

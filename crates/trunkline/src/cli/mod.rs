@@ -17,6 +17,7 @@ mod serve;
 mod shell;
 mod tenant;
 mod token;
+mod top;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -51,6 +52,8 @@ enum Command {
     Tenant(tenant::Command),
     /// Ring a test call into a tenant's project, and save what is heard
     Call(Box<call::Arguments>),
+    /// Watch projects and calls live in the terminal
+    Top(top::Arguments),
     /// Make, list and revoke tokens for the API
     #[command(subcommand)]
     Token(token::Command),
@@ -108,6 +111,11 @@ impl Cli {
         let loaded = Loaded::read(self.config.as_deref())?;
         logs::install(&match self.command {
             Command::Serve(_) => loaded.config.log.clone(),
+            // What is logged would stand in the middle of the picture.
+            Command::Top(_) => Log {
+                format: LogFormat::Human,
+                filter: "off".to_owned(),
+            },
             // What a command has to say it says itself.
             _ => Log {
                 format: LogFormat::Human,
@@ -130,6 +138,7 @@ impl Cli {
                 Command::Keys(command) => command.run(&loaded.config).await,
                 Command::Token(command) => command.run(&loaded.config).await,
                 Command::Openapi => openapi::run(),
+                Command::Top(arguments) => arguments.run().await,
                 Command::Call(arguments) => arguments.run(&loaded.config).await,
                 Command::Completion(arguments) => arguments.run(),
                 Command::Man(arguments) => arguments.run(),

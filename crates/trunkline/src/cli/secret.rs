@@ -76,6 +76,23 @@ impl SecretSource {
     }
 }
 
+impl SecretSource {
+    /// Reads a secret that is proved at once: who is asked types it a single time.
+    pub(in crate::cli) fn read_to_use(&self, option: &str) -> anyhow::Result<SecretString> {
+        match self {
+            Self::Prompt => {
+                let terminal = terminal(option)?;
+                ask_once(
+                    &terminal,
+                    option,
+                    &format!("{} (not shown): ", name_of(option)),
+                )
+            }
+            other => other.read(option),
+        }
+    }
+}
+
 /// The source that was given, or else the terminal, where there is one.
 ///
 /// # Errors
@@ -113,12 +130,7 @@ pub(in crate::cli) fn at_most_one_from_stdin<const N: usize>(
 /// Asks twice, without an echo: what was typed cannot be seen now, nor read later,
 /// and a wrong secret is noticed by callers.
 fn ask(option: &str) -> anyhow::Result<SecretString> {
-    ensure!(
-        std::io::stdin().is_terminal(),
-        "{option}: there is no terminal to ask at. It takes a file's path, - for standard input, \
-         or env:NAME as well"
-    );
-    let terminal = HiddenInput::begin().context("the terminal's echo cannot be switched off")?;
+    let terminal = terminal(option)?;
     let secret = ask_once(
         &terminal,
         option,
@@ -130,6 +142,15 @@ fn ask(option: &str) -> anyhow::Result<SecretString> {
         "{option}: the two are not the same; try again"
     );
     Ok(secret)
+}
+
+fn terminal(option: &str) -> anyhow::Result<HiddenInput> {
+    ensure!(
+        std::io::stdin().is_terminal(),
+        "{option}: there is no terminal to ask at. It takes a file's path, - for standard input, \
+         or env:NAME as well"
+    );
+    HiddenInput::begin().context("the terminal's echo cannot be switched off")
 }
 
 fn ask_once(terminal: &HiddenInput, option: &str, prompt: &str) -> anyhow::Result<SecretString> {

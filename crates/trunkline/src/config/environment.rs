@@ -14,7 +14,9 @@ const SEPARATOR: &str = "__";
 
 /// Variables of this prefix that are for somebody else: the command line, and
 /// the tests and demo.
-const NOT_SETTINGS: [&str; 6] = [
+const NOT_SETTINGS: [&str; 8] = [
+    "TRUNKLINE_API_TOKEN",
+    "TRUNKLINE_API_URL",
     "TRUNKLINE_CONFIG",
     "TRUNKLINE_BIN",
     "TRUNKLINE_LIVEKIT_SERVER",

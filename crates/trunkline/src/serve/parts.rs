@@ -134,7 +134,7 @@ impl Parts {
         });
         tasks.spawn(
             "headroom",
-            endless(context.watch_headroom(background.clone())),
+            endless(context.clone().watch_headroom(background.clone())),
         );
         tasks.spawn("api", {
             let parts = ApiParts {
@@ -142,6 +142,7 @@ impl Parts {
                 store: store.clone(),
                 projects: projects.clone(),
                 services,
+                load: context.load().clone(),
                 drain: stop.drain.clone(),
                 limits: config.api.limits(),
             };

@@ -158,6 +158,7 @@ pub(crate) struct Serving {
     log: Lines<BufReader<ChildStderr>>,
     seen: Vec<String>,
     admin: String,
+    api: String,
 }
 
 impl Serving {
@@ -174,10 +175,17 @@ impl Serving {
             log,
             seen: Vec::new(),
             admin: String::new(),
+            api: String::new(),
         };
         let started = serving.logs("the service starts").await;
         serving.admin = started["admin"].as_str().unwrap().to_owned();
+        serving.api = started["api"].as_str().unwrap().to_owned();
         serving
+    }
+
+    /// Where the API is.
+    pub(crate) fn api(&self) -> &str {
+        &self.api
     }
 
     /// Reads the log to the next line with this message.

@@ -7,4 +7,5 @@ mod prompts;
 mod serve;
 mod shell;
 mod terminal;
+mod top;
 mod transfer;

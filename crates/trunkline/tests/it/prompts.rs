@@ -24,12 +24,12 @@ async fn a_secret_is_asked_for_twice_at_a_terminal_and_never_shown() {
     terminal.types("hunter2-typed\r");
     terminal.shows("once more: ");
     terminal.types("hunter2-typed\r");
-    assert!(terminal.ends().success(), "{}", terminal.screen());
+    assert!(terminal.ends().success(), "{}", terminal.written());
     terminal.shows("acme is added");
     assert!(
-        !terminal.screen().contains("hunter2"),
+        !terminal.written().contains("hunter2"),
         "{}",
-        terminal.screen()
+        terminal.written()
     );
     assert_eq!(bed.secrets_of("acme").await[0], "hunter2-typed");
 
@@ -51,11 +51,11 @@ async fn a_secret_is_asked_for_twice_at_a_terminal_and_never_shown() {
     terminal.types("hunter3-typed\r");
     terminal.shows("call config bearer (not shown): ");
     terminal.types("hunter4-typed\rhunter4-typed\r");
-    assert!(terminal.ends().success(), "{}", terminal.screen());
+    assert!(terminal.ends().success(), "{}", terminal.written());
     assert!(
-        !terminal.screen().contains("hunter"),
+        !terminal.written().contains("hunter"),
         "{}",
-        terminal.screen()
+        terminal.written()
     );
     assert_eq!(bed.secrets_of("acme").await[0], "hunter3-typed");
 }
@@ -75,12 +75,12 @@ async fn a_secret_that_was_mistyped_changes_nothing() {
             terminal.shows("once more: ");
             terminal.types(again);
         }
-        assert!(!terminal.ends().success(), "{}", terminal.screen());
+        assert!(!terminal.ends().success(), "{}", terminal.written());
         terminal.shows(says);
         assert!(
-            !terminal.screen().contains("hunter"),
+            !terminal.written().contains("hunter"),
             "{}",
-            terminal.screen()
+            terminal.written()
         );
     }
     assert_eq!(bed.json(&["tenant", "list", "--json"]).await, json!([]));

@@ -21,7 +21,13 @@ pub(crate) struct Terminal {
     child: Box<dyn Child + Send + Sync>,
     master: Box<dyn MasterPty + Send>,
     keyboard: Box<dyn Write + Send>,
-    screen: Arc<Mutex<String>>,
+    output: Arc<Mutex<Output>>,
+}
+
+/// What the program wrote.
+struct Output {
+    all: String,
+    screen: vt100::Parser,
 }
 
 impl Terminal {
@@ -43,16 +49,21 @@ impl Terminal {
         let child = pty.slave.spawn_command(command).unwrap();
         // Ours would keep the terminal open when the program has gone.
         drop(pty.slave);
-        let screen = Arc::new(Mutex::new(String::new()));
+        let output = Arc::new(Mutex::new(Output {
+            all: String::new(),
+            screen: vt100::Parser::new(SIZE.rows, SIZE.cols, 0),
+        }));
         let mut reader = pty.master.try_clone_reader().unwrap();
         std::thread::spawn({
-            let screen = Arc::clone(&screen);
+            let output = Arc::clone(&output);
             move || {
                 let mut buffer = [0; 4096];
                 // At its end Linux gives an error.
                 while let Ok(read @ 1..) = reader.read(&mut buffer) {
+                    let mut output = output.lock();
+                    output.screen.process(&buffer[..read]);
                     let text = String::from_utf8_lossy(&buffer[..read]);
-                    screen.lock().push_str(&text);
+                    output.all.push_str(&text);
                 }
             }
         });
@@ -60,23 +71,38 @@ impl Terminal {
             child,
             keyboard: pty.master.take_writer().unwrap(),
             master: pty.master,
-            screen,
+            output,
         }
     }
 
-    /// Everything that was written so far.
-    pub(crate) fn screen(&self) -> String {
-        self.screen.lock().clone()
+    /// Everything that was written so far, and what is on the screen now.
+    pub(crate) fn written(&self) -> String {
+        let output = self.output.lock();
+        format!("{}\n{}", output.all, output.screen.screen().contents())
     }
 
-    /// Waits until this is among it.
+    /// Waits until this is on the screen.
     pub(crate) fn shows(&self, text: &str) {
+        self.reaches(text, |screen| screen.contents().contains(text));
+    }
+
+    /// Waits until a program that drew on a screen of its own has given back the one
+    /// that was there before.
+    pub(crate) fn is_given_back(&self) {
+        self.reaches("the screen before", |screen| !screen.alternate_screen());
+    }
+
+    pub(crate) fn is_drawn_on(&self) -> bool {
+        self.output.lock().screen.screen().alternate_screen()
+    }
+
+    fn reaches(&self, what: &str, is_there: impl Fn(&vt100::Screen) -> bool) {
         let until = Instant::now() + SOON;
-        while !self.screen.lock().contains(text) {
+        while !is_there(self.output.lock().screen.screen()) {
             assert!(
                 Instant::now() < until,
-                "{text:?} is not on the screen\n{}",
-                self.screen()
+                "{what:?} is not on the screen\n{}",
+                self.written()
             );
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
@@ -89,6 +115,7 @@ impl Terminal {
 
     pub(crate) fn resize(&self, rows: u16, cols: u16) {
         let size = PtySize { rows, cols, ..SIZE };
+        self.output.lock().screen.screen_mut().set_size(rows, cols);
         self.master.resize(size).unwrap();
     }
 
@@ -103,7 +130,7 @@ impl Terminal {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(Instant::now() < until, "it goes on\n{}", self.screen());
+            assert!(Instant::now() < until, "it goes on\n{}", self.written());
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
     }

@@ -154,7 +154,10 @@ pub(crate) async fn get(
         .iter()
         .map(|status| Worker::here(&state, status, now))
         .collect();
-    workers.extend(others(&state, now).await?);
+    // Of this replica all is known here: it is told while the database is away, too.
+    if asked.here != Some(true) {
+        workers.extend(others(&state, now).await?);
+    }
     let is = |wanted: &Option<String>, text: &str| wanted.as_deref().is_none_or(|w| w == text);
     workers.retain(|worker| {
         identity.sees(TenantId(worker.tenant_id))

@@ -6,7 +6,7 @@
 
 mod place;
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -80,7 +80,7 @@ async fn main() -> anyhow::Result<()> {
         _ = terminated.recv() => return Ok(()),
     };
     let place = Place::furnish(&arguments.out, &bed, SPARE).await?;
-    println!("{}", place.what_to_try(&bed, SPARE));
+    say(&place.what_to_try(&bed, SPARE));
 
     let mut typed = typed();
     let mut runs = true;
@@ -95,29 +95,34 @@ async fn main() -> anyhow::Result<()> {
             Wish::End => break,
             Wish::TrunklineEnded => {
                 runs = false;
-                println!("trunkline has ended. r and Enter starts it again.");
+                say("trunkline has ended. r and Enter starts it again.");
             }
             Wish::Restart => match restart(&mut bed, runs).await {
                 Ok(()) => {
                     runs = true;
-                    println!("trunkline runs, started anew.");
+                    say("trunkline runs, started anew.");
                 }
                 Err(error) => {
                     runs = false;
-                    println!("{error:#}");
+                    say(&format!("{error:#}"));
                 }
             },
-            Wish::Heard => println!("{}", place.what_was_heard()),
+            Wish::Heard => say(&place.what_was_heard()),
         }
     }
-    println!("Ending everything.");
+    say("Ending everything.");
     Ok(())
+}
+
+/// Prints a line, whether somebody reads it or not.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// Starts everything, and onboards the first projects as ops do it by command.
 async fn set(openai_key: Option<&SecretString>) -> anyhow::Result<Bed> {
     let names: Vec<&str> = ONBOARDED.into_iter().chain([SPARE]).collect();
-    println!("Starting Postgres, three livekit-servers, three backends and trunkline …");
+    say("Starting Postgres, three livekit-servers, three backends and trunkline …");
     let mut bed = Bed::prepare(&names, ModelOptions::default(), &[]).await?;
     for project in &bed.projects {
         let mut answer = answer_of(&project.slug);
@@ -188,7 +193,7 @@ fn typed() -> mpsc::Receiver<Wish> {
                 "h" => Wish::Heard,
                 "q" => Wish::End,
                 other => {
-                    println!("{other:?} is not known: r, h or q");
+                    say(&format!("{other:?} is not known: r, h or q"));
                     continue;
                 }
             };

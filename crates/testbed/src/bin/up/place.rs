@@ -28,12 +28,14 @@ impl Place {
             token,
         };
         let livekit = &bed.project(spare).livekit;
+        let lantern = &bed.project("lantern").livekit;
         let (_, new_secret) = livekit.spare_key();
         for (name, text) in [
             ("env", place.variables(bed)?.as_str()),
             ("museum.secret", livekit.api_secret().expose_secret()),
             ("museum.new-secret", new_secret.expose_secret()),
-            ("wrong.secret", "this is not the secret of any project"),
+            ("wrong.secret", "this-is-not-the-secret-of-any-project"),
+            ("lantern.secret", lantern.api_secret().expose_secret()),
         ] {
             let path = place.directory.join(name);
             write_private(&path, text).with_context(|| format!("cannot write {name}"))?;
@@ -103,6 +105,7 @@ break, and mend
   trunkline tenant set lantern --livekit-api-secret-from {here}/wrong.secret
   trunkline tenant list           # refused, and still on the version before: calls go on
   trunkline tenant test lantern
+  trunkline tenant set lantern --livekit-api-secret-from {here}/lantern.secret
 remove
   trunkline tenant remove {spare}
 
