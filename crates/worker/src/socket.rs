@@ -341,7 +341,10 @@ mod tests {
         assert!(matches!(answer(404), ConnectError::NotLiveKit { .. }));
         assert!(matches!(answer(429), ConnectError::Unavailable { .. }));
         let text = answer(503).to_string();
-        assert_eq!(text, "the server is unavailable with status 503 (noway)");
+        assert_eq!(
+            text,
+            "the server is unavailable with status 503 (Service Unavailable)"
+        );
         assert_eq!(answer(503).recovery(), Recovery::Retry);
     }
 }
