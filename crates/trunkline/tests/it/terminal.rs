@@ -1,6 +1,7 @@
 //! The binary at a terminal, with a person's echo.
 
 use std::io::{Read, Write};
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -51,7 +52,7 @@ impl Terminal {
         drop(pty.slave);
         let output = Arc::new(Mutex::new(Output {
             all: String::new(),
-            screen: vt100::Parser::new(SIZE.rows, SIZE.cols, 0),
+            screen: screen(SIZE),
         }));
         let mut reader = pty.master.try_clone_reader().unwrap();
         std::thread::spawn({
@@ -115,7 +116,10 @@ impl Terminal {
 
     pub(crate) fn resize(&self, rows: u16, cols: u16) {
         let size = PtySize { rows, cols, ..SIZE };
-        self.output.lock().screen.screen_mut().set_size(rows, cols);
+        let (height, width) = cells(size);
+        let mut output = self.output.lock();
+        output.screen.screen_mut().set_size(height, width);
+        drop(output);
         self.master.resize(size).unwrap();
     }
 
@@ -134,6 +138,16 @@ impl Terminal {
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
     }
+}
+
+fn screen(size: PtySize) -> vt100::Parser {
+    let (rows, cols) = cells(size);
+    vt100::Parser::new(rows, cols, 0)
+}
+
+fn cells(size: PtySize) -> (NonZero<u16>, NonZero<u16>) {
+    let cells = |n| NonZero::new(n).unwrap();
+    (cells(size.rows), cells(size.cols))
 }
 
 impl Drop for Terminal {
