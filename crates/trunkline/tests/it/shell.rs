@@ -35,6 +35,8 @@ async fn there_is_a_page_for_each_command() {
         ("trunkline-serve", "migrate"),
         ("trunkline-tenant", "Check from end to end"),
         ("trunkline-tenant-add", "livekit\\-url"),
+        ("trunkline-tenant-import", "dry\\-run"),
+        ("trunkline-top", "TRUNKLINE_API_TOKEN"),
         ("trunkline-call", "heard.wav"),
     ] {
         let page = std::fs::read_to_string(pages.join(format!("{name}.1"))).unwrap();
