@@ -2,11 +2,13 @@
 
 use std::io::{Read, Write};
 use std::num::NonZero;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
-use parking_lot::Mutex;
-use portable_pty::{Child, CommandBuilder, ExitStatus, MasterPty, PtySize, native_pty_system};
+use parking_lot::{Condvar, Mutex};
+use portable_pty::{
+    ChildKiller, CommandBuilder, ExitStatus, MasterPty, PtySize, native_pty_system,
+};
 
 use crate::bed::{BINARY, Bed, KEYS, SOON};
 
@@ -19,10 +21,13 @@ const SIZE: PtySize = PtySize {
 };
 
 pub(crate) struct Terminal {
-    child: Box<dyn Child + Send + Sync>,
+    killer: Box<dyn ChildKiller + Send + Sync>,
+    pid: u32,
+    exit: mpsc::Receiver<ExitStatus>,
+    has_ended: bool,
     master: Box<dyn MasterPty + Send>,
     keyboard: Box<dyn Write + Send>,
-    output: Arc<Mutex<Output>>,
+    output: Arc<(Mutex<Output>, Condvar)>,
 }
 
 /// What the program wrote.
@@ -47,13 +52,14 @@ impl Terminal {
             command.env(name, value);
         }
         command.args(arguments);
-        let child = pty.slave.spawn_command(command).unwrap();
+        let mut child = pty.slave.spawn_command(command).unwrap();
         // Ours would keep the terminal open when the program has gone.
         drop(pty.slave);
-        let output = Arc::new(Mutex::new(Output {
+        let output = Output {
             all: String::new(),
             screen: screen(SIZE),
-        }));
+        };
+        let output = Arc::new((Mutex::new(output), Condvar::new()));
         let mut reader = pty.master.try_clone_reader().unwrap();
         std::thread::spawn({
             let output = Arc::clone(&output);
@@ -61,15 +67,26 @@ impl Terminal {
                 let mut buffer = [0; 4096];
                 // At its end Linux gives an error.
                 while let Ok(read @ 1..) = reader.read(&mut buffer) {
-                    let mut output = output.lock();
+                    let (written, changed) = &*output;
+                    let mut output = written.lock();
                     output.screen.process(&buffer[..read]);
                     let text = String::from_utf8_lossy(&buffer[..read]);
                     output.all.push_str(&text);
+                    changed.notify_all();
                 }
             }
         });
+        let (ended, exit) = mpsc::channel();
+        let (killer, pid) = (child.clone_killer(), child.process_id().unwrap());
+        std::thread::spawn(move || {
+            // Nobody waits for it any more, when a test has failed.
+            let _ = ended.send(child.wait().unwrap());
+        });
         Self {
-            child,
+            killer,
+            pid,
+            exit,
+            has_ended: false,
             keyboard: pty.master.take_writer().unwrap(),
             master: pty.master,
             output,
@@ -78,7 +95,7 @@ impl Terminal {
 
     /// Everything that was written so far, and what is on the screen now.
     pub(crate) fn written(&self) -> String {
-        let output = self.output.lock();
+        let output = self.output.0.lock();
         format!("{}\n{}", output.all, output.screen.screen().contents())
     }
 
@@ -94,18 +111,21 @@ impl Terminal {
     }
 
     pub(crate) fn is_drawn_on(&self) -> bool {
-        self.output.lock().screen.screen().alternate_screen()
+        self.output.0.lock().screen.screen().alternate_screen()
     }
 
     fn reaches(&self, what: &str, is_there: impl Fn(&vt100::Screen) -> bool) {
         let until = Instant::now() + SOON;
-        while !is_there(self.output.lock().screen.screen()) {
+        let (written, changed) = &*self.output;
+        let mut output = written.lock();
+        while !is_there(output.screen.screen()) {
+            let waited = changed.wait_until(&mut output, until);
             assert!(
-                Instant::now() < until,
-                "{what:?} is not on the screen\n{}",
-                self.written()
+                !waited.timed_out(),
+                "{what:?} is not on the screen\n{}\n{}",
+                output.all,
+                output.screen.screen().contents()
             );
-            std::thread::sleep(std::time::Duration::from_millis(5));
         }
     }
 
@@ -117,26 +137,21 @@ impl Terminal {
     pub(crate) fn resize(&self, rows: u16, cols: u16) {
         let size = PtySize { rows, cols, ..SIZE };
         let (height, width) = cells(size);
-        let mut output = self.output.lock();
+        let mut output = self.output.0.lock();
         output.screen.screen_mut().set_size(height, width);
         drop(output);
         self.master.resize(size).unwrap();
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.child.process_id().unwrap()
+        self.pid
     }
 
     /// Waits for its end.
     pub(crate) fn ends(&mut self) -> ExitStatus {
-        let until = Instant::now() + SOON;
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(Instant::now() < until, "it goes on\n{}", self.written());
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
+        let exit = self.exit.recv_timeout(SOON);
+        self.has_ended = exit.is_ok();
+        exit.unwrap_or_else(|_| panic!("it goes on\n{}", self.written()))
     }
 }
 
@@ -152,8 +167,9 @@ fn cells(size: PtySize) -> (NonZero<u16>, NonZero<u16>) {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // It has ended already, in a test that passed.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if !self.has_ended {
+            // It may have ended just now.
+            let _ = self.killer.kill();
+        }
     }
 }
