@@ -201,7 +201,7 @@ impl Chromium {
     /// When it does not, with what it shows instead.
     pub async fn shows(&mut self, text: &str) -> anyhow::Result<()> {
         let text = serde_json::to_string(text).context("a text")?;
-        self.until(&format!("document.body.innerText.includes({text})"))
+        self.until(&format!("document.body?.innerText.includes({text})"))
             .await
     }
 
