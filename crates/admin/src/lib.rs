@@ -6,6 +6,7 @@
 
 pub mod api;
 mod bounded;
+mod listening;
 mod page;
 mod routes;
 mod server;

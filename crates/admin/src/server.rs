@@ -8,12 +8,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::bounded::Bounded;
+use crate::listening::{server, until_stopped};
 use crate::routes;
 use crate::state::AdminState;
-
-/// How long requests under way may take after the stop. Every answer is made
-/// from memory; only a reader that does not read takes longer.
-const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 /// Probes and scrapers; each costs a descriptor, which calls need.
 const MAX_CONNECTIONS: usize = 64;
@@ -61,24 +58,9 @@ impl Admin {
     /// When the listener fails.
     pub async fn run(self, state: AdminState, stop: CancellationToken) -> std::io::Result<()> {
         let handle = Handle::new();
-        let mut server = axum_server::from_tcp(self.listener.into_std()?)?
-            .handle(handle.clone())
-            .first_request_timeout(HEADER_LIMIT)
-            .acceptor(Bounded::new(MAX_CONNECTIONS));
-        server
-            .http_builder()
-            .http1()
-            .header_read_timeout(HEADER_LIMIT);
-        let server = server.serve(routes::router(state).into_make_service());
-        let too_late = async {
-            stop.cancelled().await;
-            handle.graceful_shutdown(Some(CLOSE_LIMIT));
-            // The server ends by it; this is for when it does not.
-            tokio::time::sleep(2 * CLOSE_LIMIT).await;
-        };
-        tokio::select! {
-            result = server => result,
-            () = too_late => Ok(()),
-        }
+        let server = server(self.listener.into_std()?, handle.clone(), HEADER_LIMIT)?
+            .acceptor(Bounded::new(MAX_CONNECTIONS))
+            .serve(routes::router(state).into_make_service());
+        until_stopped(server, handle, stop).await
     }
 }

@@ -13,6 +13,7 @@ use super::routes;
 use super::state::{ApiParts, ApiState};
 use super::tls::{Tls, TlsError, TlsFiles};
 use crate::bounded::Bounded;
+use crate::listening::{server, until_stopped};
 
 /// Connections at the same time. More are closed at once: each costs a descriptor,
 /// which calls need.
@@ -20,9 +21,6 @@ const MAX_CONNECTIONS: usize = 512;
 
 /// How long a connection may take to say what it wants, and may be idle.
 const HEADER_LIMIT: Duration = Duration::from_secs(20);
-
-/// How long requests under way may take after the stop.
-const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 /// The API cannot be offered.
 #[derive(Debug, thiserror::Error)]
@@ -93,23 +91,8 @@ impl Api {
     pub async fn run(self, parts: ApiParts, stop: CancellationToken) -> io::Result<()> {
         let router = routes::router(ApiState::new(parts));
         let handle = Handle::new();
-        let mut server = axum_server::from_tcp(self.listener)?
-            .handle(handle.clone())
-            .first_request_timeout(HEADER_LIMIT);
-        server
-            .http_builder()
-            .http1()
-            .header_read_timeout(HEADER_LIMIT);
-        let ending = async {
-            stop.cancelled().await;
-            handle.graceful_shutdown(Some(CLOSE_LIMIT));
-            // The server ends by it; this is for when it does not.
-            tokio::time::sleep(2 * CLOSE_LIMIT).await;
-        };
-        tokio::select! {
-            result = serve(server, router, self.tls) => result,
-            () = ending => Ok(()),
-        }
+        let server = server(self.listener, handle.clone(), HEADER_LIMIT)?;
+        until_stopped(serve(server, router, self.tls), handle, stop).await
     }
 }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 use trunkline_call::CheckReport;
 use utoipa::ToSchema;
 
+use super::tenant_view::find_as;
 use super::workers;
 use crate::api::REQUEST_LIMIT;
 use crate::api::audit::Target;
@@ -83,12 +84,7 @@ pub(crate) async fn post(
     Operator(identity): Operator,
     Path(slug): Path<String>,
 ) -> Result<(Extension<Target>, Json<TenantTest>), Problem> {
-    let none = || Problem::no_tenant(&slug);
-    if !identity.sees_slug(&slug) {
-        return Err(none());
-    }
-    let row = state.store().tenant(&slug).await?;
-    let row = row.filter(|row| identity.sees(row.id)).ok_or_else(none)?;
+    let row = find_as(&identity, &slug, state.store().tenant(&slug), |row| row.id).await?;
     let _under_way = state.checks().begin(row.id)?;
     let report = match &row.tenant {
         Ok(tenant) => {

@@ -6,8 +6,8 @@ use axum::http::{HeaderMap, HeaderName, header};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
-use trunkline_domain::{InvalidTenant, TenantVersion};
-use trunkline_store::{AddError, ChangeError, Expected, TenantRecord};
+use trunkline_domain::{InvalidTenant, TenantId, TenantVersion};
+use trunkline_store::{AddError, ChangeError, Expected, StoreError, TenantRecord};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -132,13 +132,24 @@ pub(super) async fn find(
     identity: &Identity,
     slug: &str,
 ) -> Result<TenantRecord, Problem> {
+    let reading = state.store().tenant_record(slug);
+    find_as(identity, slug, reading, |record| record.id).await
+}
+
+/// The same in another form: what `reading` reads of this name, and is not begun for a stranger.
+pub(super) async fn find_as<T>(
+    identity: &Identity,
+    slug: &str,
+    reading: impl Future<Output = Result<Option<T>, StoreError>>,
+    id: impl Fn(&T) -> TenantId,
+) -> Result<T, Problem> {
     let none = || Problem::no_tenant(slug);
     if !identity.sees_slug(slug) {
         return Err(none());
     }
-    let record = state.store().tenant_record(slug).await?;
-    record
-        .filter(|record| identity.sees(record.id))
+    let found = reading.await?;
+    found
+        .filter(|found| identity.sees(id(found)))
         .ok_or_else(none)
 }
 
