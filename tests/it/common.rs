@@ -11,6 +11,9 @@ use trunkline_testbed::voice;
 /// that has other work. Nothing passes or fails by being faster than this.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
+/// How often it is asked again for what is waited for.
+const POLL: Duration = Duration::from_millis(20);
+
 /// How long a caller waits for an answer before asking again.
 const PATIENCE: Duration = Duration::from_secs(4);
 
@@ -71,20 +74,25 @@ pub(crate) struct Record {
 
 /// Waits for the record of the call in a room.
 pub(crate) async fn record_of(sql: &PgPool, room: &str) -> anyhow::Result<Record> {
+    let query = "SELECT outcome, config_source, fallback_reason FROM calls WHERE room = $1";
+    eventually(async || {
+        let found = sqlx::query_as::<_, Record>(query).bind(room);
+        let found = found.fetch_optional(sql).await?;
+        Ok(found.ok_or_else(|| format!("there is no record of the call in {room}")))
+    })
+    .await
+}
+
+/// Asks until there is what is waited for; what there is meanwhile is the error in the end.
+pub(crate) async fn eventually<T>(
+    mut ask: impl AsyncFnMut() -> anyhow::Result<Result<T, String>>,
+) -> anyhow::Result<T> {
     let until = Instant::now() + SOON;
     loop {
-        let query = "SELECT outcome, config_source, fallback_reason FROM calls WHERE room = $1";
-        if let Some(record) = sqlx::query_as::<_, Record>(query)
-            .bind(room)
-            .fetch_optional(sql)
-            .await?
-        {
-            return Ok(record);
+        match ask().await? {
+            Ok(found) => return Ok(found),
+            Err(instead) => ensure!(Instant::now() < until, "{instead}"),
         }
-        ensure!(
-            Instant::now() < until,
-            "there is no record of the call in {room}"
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(POLL).await;
     }
 }

@@ -2,7 +2,6 @@
 //! token in use, and everything going wrong that has to do with a secret.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use reqwest::Method;
@@ -12,7 +11,7 @@ use sqlx::AssertSqlSafe;
 use tokio::task::JoinSet;
 use trunkline_testbed::bed::{Bed, start_message_of};
 
-use crate::common::{SOON, hears, record_of};
+use crate::common::{SOON, eventually, hears, record_of};
 use crate::leaks::Leaks;
 
 /// Secrets of the tenant beside those that the bed makes. Signs that are written otherwise in
@@ -119,16 +118,15 @@ async fn no_secret_is_anywhere_after_a_run_with_calls_a_token_and_refused_creden
 
     go_wrong(&bed, &api, &own, &mut leaks).await?;
     every_route(&api, &mut leaks).await?;
-    let until = Instant::now() + SOON;
-    loop {
+    let said = eventually(async || {
         let said = events.lock().expect("a lock").clone();
-        if said.matches("event: call_ended").count() >= 2 {
-            leaks.place("the events", said);
-            break;
-        }
-        ensure!(Instant::now() < until, "no end of the calls in {said}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+        let have_ended = said.matches("event: call_ended").count() >= 2;
+        Ok(have_ended
+            .then_some(said.clone())
+            .ok_or_else(|| format!("no end of the calls in {said}")))
+    })
+    .await?;
+    leaks.place("the events", said);
     listening.shutdown().await;
     for path in ["/status", "/metrics", "/readyz", "/healthz"] {
         leaks.place(path, bed.product.get(path).await?.1);

@@ -1,25 +1,30 @@
 //! One tenant is called more often than the process can answer.
 
 use trunkline_testbed::bed::{Bed, start_message_of};
+use trunkline_testbed::caller::Caller;
 
-use crate::common::{SOON, hears};
+use crate::common::{SOON, eventually, hears};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn one_tenant_s_storm_leaves_room_for_another_tenant_s_caller_and_is_counted()
--> anyhow::Result<()> {
-    let tenants = ["harbour", "lantern"];
+/// Two tenants of a process that takes three calls.
+async fn small() -> anyhow::Result<Bed> {
     let environment = [("TRUNKLINE_WORKER__MAX_CALLS", "3")];
-    let bed = Bed::prepare(&tenants, Default::default(), &environment).await?;
-    for tenant in tenants {
-        bed.onboard(bed.project(tenant)).await?;
-    }
-    for tenant in tenants {
-        bed.registered(tenant).await?;
-    }
+    Bed::start_with(&["harbour", "lantern"], &environment).await
+}
+
+/// One tenant's callers, one more than it may have then.
+async fn too_many(bed: &Bed) -> anyhow::Result<Vec<Caller>> {
     let mut callers = Vec::new();
     for _ in 0..3 {
         callers.push(bed.project("harbour").ring().await?);
     }
+    Ok(callers)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_tenant_s_storm_leaves_room_for_another_tenant_s_caller_and_is_counted()
+-> anyhow::Result<()> {
+    let bed = small().await?;
+    let _callers = too_many(&bed).await?;
     let storm = bed
         .product
         .project_until("harbour", SOON, |project| {
@@ -55,42 +60,29 @@ async fn one_tenant_s_storm_leaves_room_for_another_tenant_s_caller_and_is_count
 /// Waits until at least so many refused offers are in the records, all of them of the tenant
 /// and for the reason that they were refused for.
 async fn recorded(bed: &Bed, count: i64) -> anyhow::Result<()> {
-    let until = std::time::Instant::now() + SOON;
-    loop {
-        let query = "SELECT t.slug, r.reason, sum(r.count)::bigint \
-                     FROM refused_offers r JOIN tenants t ON t.id = r.tenant_id GROUP BY 1, 2";
+    let query = "SELECT t.slug, r.reason, sum(r.count)::bigint \
+                 FROM refused_offers r JOIN tenants t ON t.id = r.tenant_id GROUP BY 1, 2";
+    let (slug, reason) = eventually(async || {
         let found: Vec<(String, String, i64)> = sqlx::query_as(query).fetch_all(&bed.sql).await?;
-        if let [(slug, reason, found)] = &found[..]
-            && *found >= count
-        {
-            assert_eq!(
-                (slug.as_str(), reason.as_str()),
-                ("harbour", "tenant_share")
-            );
-            return Ok(());
-        }
-        anyhow::ensure!(std::time::Instant::now() < until, "{found:?}");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+        Ok(match &found[..] {
+            [(slug, reason, found)] if *found >= count => Ok((slug.clone(), reason.clone())),
+            _ => Err(format!("{found:?}")),
+        })
+    })
+    .await?;
+    assert_eq!(
+        (slug.as_str(), reason.as_str()),
+        ("harbour", "tenant_share")
+    );
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn offers_that_are_refused_while_the_database_is_away_are_recorded_when_it_is_back()
 -> anyhow::Result<()> {
-    let tenants = ["harbour", "lantern"];
-    let environment = [("TRUNKLINE_WORKER__MAX_CALLS", "3")];
-    let mut bed = Bed::prepare(&tenants, Default::default(), &environment).await?;
-    for tenant in tenants {
-        bed.onboard(bed.project(tenant)).await?;
-    }
-    for tenant in tenants {
-        bed.registered(tenant).await?;
-    }
+    let mut bed = small().await?;
     bed.postgres.stop().await?;
-    let mut callers = Vec::new();
-    for _ in 0..3 {
-        callers.push(bed.project("harbour").ring().await?);
-    }
+    let _callers = too_many(&bed).await?;
     let storm = bed
         .product
         .project_until("harbour", SOON, |project| {

@@ -10,7 +10,7 @@ use trunkline_testbed::bed::{Bed, answer_of, start_message_of};
 use trunkline_testbed::caller::SAMPLE_RATE;
 use trunkline_testbed::voice;
 
-use crate::common::SOON;
+use crate::common::{SOON, eventually};
 
 /// What `tenant test harbour` finds: its exit code, and status and words by check.
 async fn found(bed: &Bed) -> anyhow::Result<(Option<i32>, BTreeMap<String, (String, String)>)> {
@@ -97,14 +97,14 @@ async fn a_good_tenant_is_fine_but_for_sip_and_its_backend_is_told_that_it_is_a_
 
 /// Waits until the product has told the database that the tenant is registered.
 async fn reported(bed: &Bed) -> anyhow::Result<()> {
-    let until = std::time::Instant::now() + SOON;
-    loop {
+    eventually(async || {
         let (_, checks) = found(bed).await?;
-        if checks["agent"].0 == "ok" {
-            return Ok(());
-        }
-        anyhow::ensure!(std::time::Instant::now() < until, "{checks:?}");
-    }
+        Ok(match checks["agent"].0 == "ok" {
+            true => Ok(()),
+            false => Err(format!("{checks:?}")),
+        })
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,13 +1,13 @@
 //! The live view of a real call.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use trunkline_testbed::backend::Reply;
 use trunkline_testbed::bed::{Bed, answer_of, start_message_of};
 
-use crate::common::{SOON, hears};
+use crate::common::{SOON, eventually, hears};
 
 /// Above what is marked as slow, and far below the deadline of the lookup.
 const SLOW_LOOKUP: Duration = Duration::from_millis(1_500);
@@ -60,24 +60,24 @@ async fn top_shows_a_call_with_what_was_slow_and_forgets_it_with_its_end() -> an
     assert_eq!(shown["projects"][0]["active_calls"], 1);
 
     // What the process uses is read every second.
-    let until = Instant::now() + SOON;
-    let per_call = loop {
+    let per_call = eventually(async || {
         let shown = top(&bed, token_file).await?;
         let used = &shown["replica"]["resources"];
-        if let Some(cores) = used["process_cores_per_call"].as_f64().filter(|c| *c > 0.0) {
-            break cores;
-        }
-        ensure!(Instant::now() < until, "nothing was measured: {shown}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
+        let cores = used["process_cores_per_call"].as_f64().filter(|c| *c > 0.0);
+        Ok(cores.ok_or_else(|| format!("nothing was measured: {shown}")))
+    })
+    .await?;
     ensure!(per_call < 64.0, "{per_call} cores");
 
     let room = caller.room().to_owned();
     caller.hang_up().await?;
     project.livekit.probe().room_gone(&room, SOON).await?;
-    let until = Instant::now() + SOON;
-    while top(&bed, token_file).await?["calls"] != json!([]) {
-        ensure!(Instant::now() < until, "the call is still there");
-    }
-    Ok(())
+    eventually(async || {
+        let calls = top(&bed, token_file).await?["calls"].take();
+        Ok(match calls == json!([]) {
+            true => Ok(()),
+            false => Err(format!("the call is still there: {calls}")),
+        })
+    })
+    .await
 }

@@ -100,11 +100,7 @@ async fn a_caller_who_cannot_be_sent_away_now_is_sent_away_as_soon_as_it_can_be(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_secret_is_shown_as_such_and_hurts_nobody_else() -> anyhow::Result<()> {
-    let bed = Bed::prepare(&["harbour", "lantern"], Default::default(), &[]).await?;
-    bed.onboard(bed.project("harbour")).await?;
-    bed.onboard(bed.project("lantern")).await?;
-    bed.registered("harbour").await?;
-    bed.registered("lantern").await?;
+    let bed = Bed::start(&["harbour", "lantern"]).await?;
     bed.execute("UPDATE tenants SET livekit_api_secret = 'not-the-secret' WHERE slug = 'lantern'")
         .await?;
     let refused = |state: &str| state == "credentials_refused";

@@ -82,7 +82,15 @@ impl Bed {
     /// # Errors
     /// When a part does not come up.
     pub async fn start(slugs: &[&str]) -> anyhow::Result<Self> {
-        let bed = Self::prepare(slugs, ModelOptions::default(), &[]).await?;
+        Self::start_with(slugs, &[]).await
+    }
+
+    /// As [`Self::start`], with more variables in the product's environment.
+    ///
+    /// # Errors
+    /// When a part does not come up.
+    pub async fn start_with(slugs: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let bed = Self::prepare(slugs, ModelOptions::default(), environment).await?;
         for project in &bed.projects {
             bed.onboard(project).await?;
         }

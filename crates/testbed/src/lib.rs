@@ -6,6 +6,7 @@ mod cache;
 pub mod caller;
 pub mod chromium;
 pub mod livekit;
+pub mod log;
 pub mod model;
 pub mod netlab;
 pub mod peer;

@@ -22,10 +22,10 @@ mod tenants;
 mod usage;
 mod visitor;
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use trunkline_testbed::log::{self, Times};
 
 #[derive(Parser)]
 #[command(name = "bench")]
@@ -57,15 +57,7 @@ enum What {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env()
-                .unwrap_or_else(|_| "warn,livekit=off,libwebrtc=error".into()),
-        )
-        .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
+    log::to_stderr("warn,livekit=off,libwebrtc=error", Times::Shown);
     trunkline_testbed::install_crypto();
     // As the product does.
     trunkline_signalling::install()?;

@@ -19,7 +19,6 @@ use sqlx::Row as _;
 use trunkline_testbed::backend::Reply;
 use trunkline_testbed::bed::{Bed, answer_of};
 use trunkline_testbed::caller::{Caller, SAMPLE_RATE};
-use trunkline_testbed::model::ModelOptions;
 use trunkline_testbed::voice;
 
 use crate::engine::round;
@@ -171,9 +170,7 @@ async fn measure(
     // Twice as many: what a tenant may take of a process that is nearly full is bounded.
     let max_calls = (2 * arguments.calls + 10).to_string();
     let environment = [("TRUNKLINE_WORKER__MAX_CALLS", max_calls.as_str())];
-    let mut bed = Bed::prepare(&[LIVE], ModelOptions::default(), &environment).await?;
-    bed.onboard(bed.project(LIVE)).await?;
-    bed.registered(LIVE).await?;
+    let mut bed = Bed::start_with(&[LIVE], &environment).await?;
 
     tokio::time::sleep(SETTLE).await;
     let before = Usage::of(bed.product.pid()?)?;

@@ -15,7 +15,6 @@ mod suites;
 mod workspace;
 
 use std::collections::VecDeque;
-use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -24,6 +23,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use tokio::task::JoinSet;
 use trunkline_testbed::livekit::{self, LiveKitOptions, LiveKitServer};
+use trunkline_testbed::log::{self, Times};
 use trunkline_testbed::sdk::Sdk;
 
 use crate::binaries::Binary;
@@ -54,16 +54,7 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env()
-                .unwrap_or_else(|_| "warn,trunkline_testbed=info".into()),
-        )
-        .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
-        .without_time()
-        .with_writer(std::io::stderr)
-        .init();
+    log::to_stderr("warn,trunkline_testbed=info", Times::Hidden);
     trunkline_testbed::install_crypto();
 
     let chosen: Vec<&Suite> = SUITES

@@ -10,7 +10,6 @@ mod call;
 mod stage;
 mod story;
 
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -18,6 +17,7 @@ use std::time::{Duration, Instant};
 use clap::{Parser, ValueEnum};
 use serde_json::json;
 use trunkline_testbed::caller::Caller;
+use trunkline_testbed::log::{self, Times};
 use trunkline_testbed::voice;
 
 use crate::call::Call;
@@ -51,17 +51,10 @@ const LIMIT: Duration = Duration::from_secs(30);
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| {
-                "warn,trunkline_testbed=info,livekit=error,libwebrtc=error".into()
-            }),
-        )
-        .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
-        .without_time()
-        .with_writer(std::io::stderr)
-        .init();
+    log::to_stderr(
+        "warn,trunkline_testbed=info,livekit=error,libwebrtc=error",
+        Times::Hidden,
+    );
     std::fs::create_dir_all(&arguments.out)?;
 
     say("trunkline demo: two LiveKit projects, one process, a phone call in each")?;

@@ -10,11 +10,11 @@ mod report;
 mod scene;
 mod theirs;
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser;
 use trunkline_testbed::livekit::{LiveKitOptions, LiveKitServer};
+use trunkline_testbed::log::{self, Times};
 
 use crate::report::Report;
 use crate::scene::Scene;
@@ -34,15 +34,7 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let Arguments { runtimes, sdk } = Arguments::parse();
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env()
-                .unwrap_or_else(|_| "warn,livekit=error,libwebrtc=error".into()),
-        )
-        .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
+    log::to_stderr("warn,livekit=error,libwebrtc=error", Times::Shown);
     trunkline_testbed::install_crypto();
     let server = LiveKitServer::start(LiveKitOptions::default()).await?;
     let sdks = sdk.map_or(Sdk::ALL.to_vec(), |sdk| vec![sdk]);

@@ -6,7 +6,7 @@
 
 mod place;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use trunkline_testbed::backend::Reply;
 use trunkline_testbed::bed::{Bed, Project, answer_of};
+use trunkline_testbed::log::{self, Times};
 use trunkline_testbed::model::ModelOptions;
 
 use crate::place::Place;
@@ -54,15 +55,10 @@ enum Wish {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| "warn,trunkline_testbed=info,livekit=error,libwebrtc=error".into());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
-        .without_time()
-        .with_writer(std::io::stderr)
-        .init();
+    log::to_stderr(
+        "warn,trunkline_testbed=info,livekit=error,libwebrtc=error",
+        Times::Hidden,
+    );
     let openai_key = match arguments.model.as_str() {
         "openai" => Some(
             std::env::var("OPENAI_API_KEY")
@@ -119,7 +115,7 @@ fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-/// Starts everything, and onboards the first projects as ops do it by command.
+/// Starts everything, and onboards the first projects, each by a row.
 async fn set(openai_key: Option<&SecretString>) -> anyhow::Result<Bed> {
     let names: Vec<&str> = ONBOARDED.into_iter().chain([SPARE]).collect();
     say("Starting Postgres, three livekit-servers, three backends and trunkline …");
