@@ -18,7 +18,7 @@ pub struct RefusedOffers {
     /// The beginning of the minute, in UTC.
     pub minute: DateTime<Utc>,
     /// Why, as in the metrics.
-    pub reason: String,
+    pub reason: &'static str,
     /// How many, all of that minute.
     pub count: u64,
     /// The first of them.
@@ -196,7 +196,7 @@ impl Columns {
         for offers in refused {
             columns.tenant_ids.push(offers.tenant_id.0);
             columns.minutes.push(offers.minute);
-            columns.reasons.push(offers.reason.clone());
+            columns.reasons.push(offers.reason.to_owned());
             columns
                 .counts
                 .push(i64::try_from(offers.count).unwrap_or(i64::MAX));

@@ -65,10 +65,8 @@ enum Noted {
 
 impl Tally {
     fn note(&mut self, now: DateTime<Utc>, tenant: TenantId, reason: &'static str) -> Noted {
-        // The calendar ends before this fails.
-        let minute = now.duration_trunc(TimeDelta::minutes(1)).unwrap_or(now);
         let key = Key {
-            minute,
+            minute: minute_of(now),
             tenant,
             reason,
         };
@@ -102,7 +100,7 @@ impl Tally {
             .map(|(key, count)| RefusedOffers {
                 tenant_id: key.tenant,
                 minute: key.minute,
-                reason: key.reason.to_owned(),
+                reason: key.reason,
                 count: count.count,
                 first_at: count.first_at,
                 last_at: count.last_at,
@@ -113,18 +111,12 @@ impl Tally {
     /// These are in the database.
     fn wrote(&mut self, written: &[RefusedOffers]) {
         for offers in written {
-            let is_it = |key: &Key| {
-                (key.minute, key.tenant, key.reason)
-                    == (offers.minute, offers.tenant_id, offers.reason.as_str())
-            };
-            // Of one minute and tenant there are as many as there are reasons.
-            let from = Key {
+            let key = Key {
                 minute: offers.minute,
                 tenant: offers.tenant_id,
-                reason: "",
+                reason: offers.reason,
             };
-            let mut near = self.counts.range_mut(from..);
-            if let Some((_, count)) = near.find(|(key, _)| is_it(key)) {
+            if let Some(count) = self.counts.get_mut(&key) {
                 count.written = count.written.max(offers.count);
             }
         }
@@ -137,10 +129,15 @@ impl Tally {
 
     /// Forgets what is written of minutes that are over: nothing is added to it.
     fn forget(&mut self, now: DateTime<Utc>) {
-        let minute = now.duration_trunc(TimeDelta::minutes(1)).unwrap_or(now);
+        let minute = minute_of(now);
         self.counts
             .retain(|key, count| key.minute >= minute || count.count > count.written);
     }
+}
+
+fn minute_of(time: DateTime<Utc>) -> DateTime<Utc> {
+    // The calendar ends before this fails.
+    time.duration_trunc(TimeDelta::minutes(1)).unwrap_or(time)
 }
 
 /// Counts refused offers. Cheap to clone; never blocks.
@@ -266,7 +263,15 @@ mod tests {
         let counts: Vec<_> = tally
             .unwritten()
             .into_iter()
-            .map(|o| (o.minute, o.reason, o.count, o.first_at, o.last_at))
+            .map(|o| {
+                (
+                    o.minute,
+                    o.reason.to_owned(),
+                    o.count,
+                    o.first_at,
+                    o.last_at,
+                )
+            })
             .collect();
         let full = "tenant_full".to_owned();
         assert_eq!(

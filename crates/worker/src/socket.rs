@@ -187,28 +187,38 @@ impl ConnectError {
 fn refusal(answer: &response::Response<Option<Vec<u8>>>) -> ConnectError {
     let code = answer.status();
     let status = code.as_u16();
-    let text = String::from_utf8_lossy(answer.body().as_deref().unwrap_or_default());
+    let reason = code.canonical_reason().unwrap_or("no text").to_owned();
+    match code {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ConnectError::Refused {
+            status,
+            answer: words(answer.body().as_deref()).unwrap_or(reason),
+        },
+        // What else answers there may be none of the reader's business.
+        StatusCode::TOO_MANY_REQUESTS => ConnectError::Unavailable {
+            status,
+            answer: reason,
+        },
+        code if code.is_server_error() => ConnectError::Unavailable {
+            status,
+            answer: reason,
+        },
+        _ => ConnectError::NotLiveKit {
+            status,
+            answer: reason,
+        },
+    }
+}
+
+/// What the server says of its refusal.
+fn words(body: Option<&[u8]>) -> Option<String> {
+    let text = String::from_utf8_lossy(body?);
     let text: String = without_token(&text)
         .trim()
         .chars()
         .filter(|c| !c.is_control())
         .take(MAX_ANSWER_CHARS)
         .collect();
-    // What else answers there may be none of the reader's business.
-    let is_livekit = code == StatusCode::UNAUTHORIZED || code == StatusCode::FORBIDDEN;
-    let answer = if text.is_empty() || !is_livekit {
-        code.canonical_reason().unwrap_or("no text").to_owned()
-    } else {
-        text
-    };
-    match code {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            ConnectError::Refused { status, answer }
-        }
-        StatusCode::TOO_MANY_REQUESTS => ConnectError::Unavailable { status, answer },
-        code if code.is_server_error() => ConnectError::Unavailable { status, answer },
-        _ => ConnectError::NotLiveKit { status, answer },
-    }
+    (!text.is_empty()).then_some(text)
 }
 
 /// The server repeats the token that it refuses. Every JWT begins with `{"` in

@@ -11,11 +11,11 @@ fn minute(n: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_790_000_040 + 60 * n, 0).unwrap()
 }
 
-fn refused(tenant_id: TenantId, at: i64, reason: &str) -> RefusedOffers {
+fn refused(tenant_id: TenantId, at: i64, reason: &'static str) -> RefusedOffers {
     RefusedOffers {
         tenant_id,
         minute: minute(at),
-        reason: reason.to_owned(),
+        reason,
         count: 12,
         first_at: minute(at),
         last_at: minute(at),

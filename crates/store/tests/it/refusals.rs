@@ -14,11 +14,11 @@ fn minute(n: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_790_000_040 + 60 * n, 0).unwrap()
 }
 
-fn refused(tenant_id: TenantId, at: i64, reason: &str, count: u64) -> RefusedOffers {
+fn refused(tenant_id: TenantId, at: i64, reason: &'static str, count: u64) -> RefusedOffers {
     RefusedOffers {
         tenant_id,
         minute: minute(at),
-        reason: reason.to_owned(),
+        reason,
         count,
         first_at: minute(at) + TimeDelta::seconds(5),
         last_at: minute(at) + TimeDelta::seconds(5 + count as i64),

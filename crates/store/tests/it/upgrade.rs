@@ -50,7 +50,7 @@ async fn refused_offers_are_recorded_after_an_upgrade_from_every_state() {
         let refused = RefusedOffers {
             tenant_id: id,
             minute,
-            reason: "tenant_full".to_owned(),
+            reason: "tenant_full",
             count: 5,
             first_at: minute,
             last_at: minute,

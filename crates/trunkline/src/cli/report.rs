@@ -21,14 +21,7 @@ pub(super) fn note(text: &str) {
 
 /// A result, on standard output. A reader that went away (`| head`) is no error.
 pub(super) fn result(text: &str) -> anyhow::Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    match stdout
-        .write_all(printable(text, Some('\n')).as_bytes())
-        .and_then(|()| stdout.flush())
-    {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
-    }
+    script(printable(text, Some('\n')).as_bytes())
 }
 
 /// A script, on standard output, byte for byte: it is our own, and no terminal reads it.

@@ -74,20 +74,11 @@ impl SecretSource {
             }),
         }
     }
-}
 
-impl SecretSource {
     /// Reads a secret that is proved at once: who is asked types it a single time.
     pub(in crate::cli) fn read_to_use(&self, option: &str) -> anyhow::Result<SecretString> {
         match self {
-            Self::Prompt => {
-                let terminal = terminal(option)?;
-                ask_once(
-                    &terminal,
-                    option,
-                    &format!("{} (not shown): ", name_of(option)),
-                )
-            }
+            Self::Prompt => ask_by_name(&terminal(option)?, option),
             other => other.read(option),
         }
     }
@@ -131,11 +122,7 @@ pub(in crate::cli) fn at_most_one_from_stdin<const N: usize>(
 /// and a wrong secret is noticed by callers.
 fn ask(option: &str) -> anyhow::Result<SecretString> {
     let terminal = terminal(option)?;
-    let secret = ask_once(
-        &terminal,
-        option,
-        &format!("{} (not shown): ", name_of(option)),
-    )?;
+    let secret = ask_by_name(&terminal, option)?;
     let again = ask_once(&terminal, option, "once more: ")?;
     ensure!(
         secret.expose_secret() == again.expose_secret(),
@@ -151,6 +138,11 @@ fn terminal(option: &str) -> anyhow::Result<HiddenInput> {
          or env:NAME as well"
     );
     HiddenInput::begin().context("the terminal's echo cannot be switched off")
+}
+
+fn ask_by_name(terminal: &HiddenInput, option: &str) -> anyhow::Result<SecretString> {
+    let prompt = format!("{} (not shown): ", name_of(option));
+    ask_once(terminal, option, &prompt)
 }
 
 fn ask_once(terminal: &HiddenInput, option: &str, prompt: &str) -> anyhow::Result<SecretString> {
