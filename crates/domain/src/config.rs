@@ -1,12 +1,26 @@
-//! What a call is run with: prompt, model, voice, temperature, start message.
+//! What a call is run with: prompt, model, voice, start message, and how the
+//! conversation goes.
 //!
 //! A backend's answer and a tenant's defaults have the same JSON shape, a
 //! [`CallConfigPatch`]: every field may be left out, and what is left out is
 //! taken from the level below (answer over tenant's defaults over built-in).
 
+mod action;
+mod conversation;
+mod fields;
+
 use serde::{Deserialize, Serialize};
 use serde_json::error::Category;
 use serde_json::{Map, Value};
+
+pub use action::{CallAction, TransferTarget};
+pub use conversation::{
+    ConversationLimits, Eagerness, FirstSpeaker, Language, NoiseReduction, Transcription,
+    TurnDetection,
+};
+
+use conversation::{LimitsPatch, TranscriptionPatch};
+use fields::{Fields, kind};
 
 /// The largest answer that is read, in bytes.
 pub const MAX_CONFIG_BYTES: usize = 256 * 1024;
@@ -17,6 +31,8 @@ pub const MAX_PROMPT_CHARS: usize = 64 * 1024;
 pub const MAX_START_MESSAGE_CHARS: usize = 4096;
 /// The longest model or voice name, in characters.
 const MAX_NAME_CHARS: usize = 128;
+/// The longest `metadata`, in bytes of JSON: it is kept with each call's record.
+pub const MAX_METADATA_BYTES: usize = 4 * 1024;
 
 /// Why a configuration cannot be used. It names the field as the sender wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -71,9 +87,26 @@ pub struct CallConfigPatch {
     pub voice: Option<String>,
     /// `temperature`
     pub temperature: Option<Temperature>,
-    /// `startMessage`. Empty: the agent waits for the caller to speak.
+    /// `startMessage`
     pub start_message: Option<String>,
-    /// Fields that this version does not know, kept as they came.
+    /// `firstSpeaker`
+    pub first_speaker: Option<FirstSpeaker>,
+    /// `greetingInterruptible`
+    pub greeting_interruptible: Option<bool>,
+    /// `language`
+    pub language: Option<Language>,
+    /// `turnDetection`
+    pub turn_detection: Option<TurnDetection>,
+    /// `noiseReduction`; the inner `None` is `"none"`.
+    pub noise_reduction: Option<Option<NoiseReduction>>,
+    transcription: TranscriptionPatch,
+    limits: LimitsPatch,
+    /// `action`
+    pub action: Option<CallAction>,
+    /// `metadata`
+    pub metadata: Option<Map<String, Value>>,
+    /// Fields that this version does not know, kept as they came; those within
+    /// another field by their path, `turnDetection.mood` for instance.
     pub unknown: Map<String, Value>,
 }
 
@@ -99,18 +132,34 @@ impl CallConfigPatch {
     /// # Errors
     /// As [`CallConfigPatch::parse`].
     pub fn from_value(value: Value) -> Result<Self, InvalidConfig> {
-        let Value::Object(mut fields) = value else {
+        let Value::Object(fields) = value else {
             return Err(InvalidConfig::NotAnObject {
                 problem: format!("it is {}", kind(&value)),
             });
         };
+        let mut fields = Fields::new(fields);
+        let patch = Self {
+            system_prompt: fields.text("systemPrompt", 1..=MAX_PROMPT_CHARS)?,
+            model: fields.text("model", 1..=MAX_NAME_CHARS)?,
+            voice: fields.text("voice", 1..=MAX_NAME_CHARS)?,
+            temperature: fields
+                .number("temperature", 0.0..=2.0)?
+                .and_then(Temperature::new),
+            start_message: fields.text("startMessage", 0..=MAX_START_MESSAGE_CHARS)?,
+            first_speaker: fields.choice("firstSpeaker", FirstSpeaker::NAMED)?,
+            greeting_interruptible: fields.flag("greetingInterruptible")?,
+            language: Language::take(&mut fields, "language")?,
+            turn_detection: TurnDetection::take(&mut fields)?,
+            noise_reduction: fields.choice("noiseReduction", NoiseReduction::NAMED)?,
+            transcription: TranscriptionPatch::take(&mut fields)?,
+            limits: LimitsPatch::take(&mut fields)?,
+            action: CallAction::take(&mut fields)?,
+            metadata: fields.map("metadata", MAX_METADATA_BYTES)?,
+            unknown: Map::new(),
+        };
         Ok(Self {
-            system_prompt: take_text(&mut fields, "systemPrompt", 1..=MAX_PROMPT_CHARS)?,
-            model: take_text(&mut fields, "model", 1..=MAX_NAME_CHARS)?,
-            voice: take_text(&mut fields, "voice", 1..=MAX_NAME_CHARS)?,
-            temperature: take_temperature(&mut fields)?,
-            start_message: take_text(&mut fields, "startMessage", 0..=MAX_START_MESSAGE_CHARS)?,
-            unknown: fields,
+            unknown: fields.rest(),
+            ..patch
         })
     }
 
@@ -128,6 +177,17 @@ impl CallConfigPatch {
             start_message: self
                 .start_message
                 .unwrap_or_else(|| base.start_message.clone()),
+            first_speaker: self.first_speaker.or(base.first_speaker),
+            greeting_interruptible: self
+                .greeting_interruptible
+                .unwrap_or(base.greeting_interruptible),
+            language: self.language.or_else(|| base.language.clone()),
+            turn_detection: self.turn_detection.unwrap_or(base.turn_detection),
+            noise_reduction: self.noise_reduction.unwrap_or(base.noise_reduction),
+            transcription: self.transcription.over(&base.transcription),
+            limits: self.limits.over(base.limits),
+            action: self.action.unwrap_or_else(|| base.action.clone()),
+            metadata: self.metadata.unwrap_or_else(|| base.metadata.clone()),
             unknown,
         }
     }
@@ -144,13 +204,41 @@ pub struct CallConfig {
     pub voice: String,
     /// Sent only to models that take it.
     pub temperature: Option<Temperature>,
-    /// What the agent says first, word for word. Empty: the caller speaks first.
+    /// What the agent says first, word for word. Empty: it has no such sentence.
     pub start_message: String,
+    /// Who speaks first, where it is said; see [`CallConfig::first_speaker`].
+    pub first_speaker: Option<FirstSpeaker>,
+    /// Whether the caller can break into the agent's first words.
+    pub greeting_interruptible: bool,
+    /// The language of the call. `None`: not known.
+    pub language: Option<Language>,
+    /// How the vendor finds out that the caller speaks, and is done.
+    pub turn_detection: TurnDetection,
+    /// What the vendor takes out of the caller's sound. `None`: nothing.
+    pub noise_reduction: Option<NoiseReduction>,
+    /// Whether what the caller says is written down.
+    pub transcription: Transcription,
+    /// How long the call may be, and how long the caller may be silent.
+    pub limits: ConversationLimits,
+    /// What is done with the call.
+    pub action: CallAction,
+    /// The backend's own notes, kept with the record.
+    pub metadata: Map<String, Value>,
     /// Fields that this version does not know.
     pub unknown: Map<String, Value>,
 }
 
 impl CallConfig {
+    /// Who speaks first: as it is said, else the agent where it has a sentence to say.
+    pub fn first_speaker(&self) -> FirstSpeaker {
+        self.first_speaker
+            .unwrap_or(if self.start_message.is_empty() {
+                FirstSpeaker::Caller
+            } else {
+                FirstSpeaker::Agent
+            })
+    }
+
     /// What holds where neither the backend nor the tenant says anything: a
     /// caller hears a sensible sentence even then.
     pub fn built_in() -> Self {
@@ -163,65 +251,17 @@ impl CallConfig {
             voice: "marin".to_owned(),
             temperature: None,
             start_message: "Hello, thank you for calling. How can I help you?".to_owned(),
+            first_speaker: None,
+            greeting_interruptible: true,
+            language: None,
+            turn_detection: TurnDetection::default(),
+            noise_reduction: None,
+            transcription: Transcription::default(),
+            limits: ConversationLimits::default(),
+            action: CallAction::default(),
+            metadata: Map::new(),
             unknown: Map::new(),
         }
-    }
-}
-
-fn take_text(
-    fields: &mut Map<String, Value>,
-    field: &'static str,
-    chars: std::ops::RangeInclusive<usize>,
-) -> Result<Option<String>, InvalidConfig> {
-    let wrong = |problem: String| InvalidConfig::Field { field, problem };
-    match fields.remove(field) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => {
-            let text = text.trim();
-            let count = text.chars().count();
-            if count < *chars.start() {
-                Err(wrong(
-                    "must not be empty; leave it out to use the tenant's default".to_owned(),
-                ))
-            } else if count > *chars.end() {
-                Err(wrong(format!(
-                    "has {count} characters; at most {} are taken",
-                    chars.end()
-                )))
-            } else if text.contains('\0') {
-                Err(wrong("contains a NUL character".to_owned()))
-            } else {
-                Ok(Some(text.to_owned()))
-            }
-        }
-        Some(other) => Err(wrong(format!("must be a string, not {}", kind(&other)))),
-    }
-}
-
-fn take_temperature(fields: &mut Map<String, Value>) -> Result<Option<Temperature>, InvalidConfig> {
-    let wrong = |problem: String| InvalidConfig::Field {
-        field: "temperature",
-        problem,
-    };
-    match fields.remove("temperature") {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::Number(number)) => number
-            .as_f64()
-            .and_then(Temperature::new)
-            .map(Some)
-            .ok_or_else(|| wrong(format!("must be from 0 to 2, not {number}"))),
-        Some(other) => Err(wrong(format!("must be a number, not {}", kind(&other)))),
-    }
-}
-
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
     }
 }
 

@@ -20,8 +20,10 @@ mod tenant;
 pub use access::{AccessScope, InvalidScope};
 pub use chain::chain;
 pub use config::{
-    CallConfig, CallConfigPatch, InvalidConfig, MAX_CONFIG_BYTES, MAX_PROMPT_CHARS,
-    MAX_START_MESSAGE_CHARS, Temperature,
+    CallAction, CallConfig, CallConfigPatch, ConversationLimits, Eagerness, FirstSpeaker,
+    InvalidConfig, Language, MAX_CONFIG_BYTES, MAX_METADATA_BYTES, MAX_PROMPT_CHARS,
+    MAX_START_MESSAGE_CHARS, NoiseReduction, Temperature, Transcription, TransferTarget,
+    TurnDetection,
 };
 pub use ids::{AgentName, CallId, Deployment, InvalidName, TenantId, TenantSlug, TenantVersion};
 pub use outcome::{CallOutcome, CallRecord, CallTimes, ConfigSource};
