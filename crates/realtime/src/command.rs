@@ -22,6 +22,15 @@ pub enum Command {
     },
     /// Answer now, without waiting for the caller's turn to end.
     Respond,
+    /// Say something now that these instructions ask for. For this one answer they
+    /// take the place of the session's.
+    Prompt {
+        /// Whole by themselves: the vendor puts the session's aside.
+        instructions: String,
+    },
+    /// Take these lines as part of the conversation, in this order, without answering:
+    /// what was said in a session before, or what came by another way than the line.
+    Remember(Vec<Line>),
     /// End the response that is under way or asked for. Its audio that is still
     /// on the way is swallowed. Nothing happens when there is none.
     CancelResponse,
@@ -36,4 +45,24 @@ pub enum Command {
     },
     /// Forget the audio that was appended and is not yet part of a turn.
     ClearInput,
+}
+
+/// Something that belongs to the conversation, in writing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Whose it is.
+    pub role: Role,
+    /// The words.
+    pub text: String,
+}
+
+/// Who a line is by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The caller.
+    Caller,
+    /// The agent.
+    Agent,
+    /// Whoever runs the call.
+    System,
 }

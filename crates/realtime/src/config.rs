@@ -1,8 +1,6 @@
 //! What a session is configured with.
 
-use std::time::Duration;
-
-use trunkline_domain::{CallConfig, Temperature};
+use trunkline_domain::{CallConfig, Language, NoiseReduction, Temperature, TurnDetection};
 
 /// A small transcription model of the vendor; see
 /// [`SessionConfig::transcription`].
@@ -19,47 +17,40 @@ pub struct SessionConfig {
     /// Sent only to models that take it; else it is named in
     /// [`crate::Event::Ready`].
     pub temperature: Option<Temperature>,
-    /// When the vendor finds that the caller speaks.
+    /// How the vendor finds that the caller speaks. It begins a response when the caller
+    /// stops, and cancels the running one when the caller begins.
     pub turn_detection: TurnDetection,
-    /// The model that writes down what the caller says. `None`: no
+    /// What the vendor takes out of the caller's sound.
+    pub noise_reduction: Option<NoiseReduction>,
+    /// Who writes down what the caller says. `None`: no
     /// [`crate::Event::CallerTranscript`] will come.
-    pub transcription: Option<String>,
+    pub transcription: Option<Transcriber>,
+}
+
+/// A model that writes down what the caller says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transcriber {
+    /// The vendor's name of the model.
+    pub model: String,
+    /// The language that is expected, as ISO 639. `None`: the model finds out.
+    pub language: Option<String>,
 }
 
 impl SessionConfig {
-    /// The session for a call's configuration, with default turn detection and
-    /// no transcription of the caller.
+    /// The session for a call's configuration.
     pub fn for_call(config: &CallConfig) -> Self {
+        let transcription = &config.transcription;
+        let model = transcription.model.as_deref();
         Self {
             instructions: config.system_prompt.clone(),
             voice: config.voice.clone(),
             temperature: config.temperature,
-            turn_detection: TurnDetection::default(),
-            transcription: None,
-        }
-    }
-}
-
-/// Voice activity detection at the vendor's side. The vendor begins a response
-/// when the caller stops speaking, and cancels the running one when the caller
-/// begins.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct TurnDetection {
-    /// How sure the detector must be, 0 to 1. Higher for noisy lines.
-    pub threshold: f64,
-    /// How much audio before the detected start belongs to the turn.
-    pub prefix_padding: Duration,
-    /// How much silence ends a turn.
-    pub silence_duration: Duration,
-}
-
-impl Default for TurnDetection {
-    /// The vendor's own defaults for `server_vad`.
-    fn default() -> Self {
-        Self {
-            threshold: 0.5,
-            prefix_padding: Duration::from_millis(300),
-            silence_duration: Duration::from_millis(500),
+            turn_detection: config.turn_detection,
+            noise_reduction: config.noise_reduction,
+            transcription: transcription.enabled.then(|| Transcriber {
+                model: model.unwrap_or(DEFAULT_TRANSCRIPTION_MODEL).to_owned(),
+                language: config.language.as_ref().map(Language::primary),
+            }),
         }
     }
 }

@@ -24,8 +24,8 @@ mod task;
 mod text;
 
 pub use audio::{SAMPLE_RATE, duration_of};
-pub use command::Command;
-pub use config::{DEFAULT_TRANSCRIPTION_MODEL, SessionConfig, TurnDetection};
+pub use command::{Command, Line, Role};
+pub use config::{DEFAULT_TRANSCRIPTION_MODEL, SessionConfig, Transcriber};
 pub use connect::Connector;
 pub use endpoint::Endpoint;
 pub use error::{CloseReason, ConnectError, Recovery, SendError, Trouble, VendorError};

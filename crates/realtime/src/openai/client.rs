@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
-use crate::{SAMPLE_RATE, SessionConfig, audio};
+use trunkline_domain::{NoiseReduction, TurnDetection};
+
+use crate::{Line, Role, SAMPLE_RATE, SessionConfig, audio};
 
 /// `metadata.purpose` of a response that we asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -40,6 +42,8 @@ pub(super) enum ClientEvent<'a> {
         event_id: &'a str,
         response_id: &'a str,
     },
+    #[serde(rename = "conversation.item.create")]
+    ItemCreate { event_id: &'a str, item: Item<'a> },
     #[serde(rename = "conversation.item.truncate")]
     Truncate {
         event_id: &'a str,
@@ -77,6 +81,38 @@ pub(super) struct Response<'a> {
     pub(super) metadata: Metadata,
 }
 
+/// A message of the conversation.
+#[derive(Debug, Serialize)]
+pub(super) struct Item<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    role: &'static str,
+    content: [Content<'a>; 1],
+}
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Content<'a> {
+    InputText { text: &'a str },
+    OutputText { text: &'a str },
+}
+
+impl<'a> Item<'a> {
+    pub(super) fn new(line: &'a Line) -> Self {
+        let text = line.text.as_str();
+        let (role, content) = match line.role {
+            Role::Caller => ("user", Content::InputText { text }),
+            Role::Agent => ("assistant", Content::OutputText { text }),
+            Role::System => ("system", Content::InputText { text }),
+        };
+        Self {
+            kind: "message",
+            role,
+            content: [content],
+        }
+    }
+}
+
 #[derive(Debug, Serialize)]
 pub(super) struct Metadata {
     pub(super) purpose: PurposeTag,
@@ -107,7 +143,9 @@ struct Input<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     transcription: Option<Option<Transcription<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    turn_detection: Option<ServerVad>,
+    noise_reduction: Option<Reduction>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    turn_detection: Option<Detection>,
 }
 
 #[derive(Debug, Serialize)]
@@ -150,17 +188,58 @@ const PCM: Format = Format {
 #[derive(Debug, Serialize)]
 struct Transcription<'a> {
     model: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    language: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
-struct ServerVad {
+struct Reduction {
     #[serde(rename = "type")]
     kind: &'static str,
-    threshold: f64,
-    prefix_padding_ms: u64,
-    silence_duration_ms: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Detection {
+    #[serde(flatten)]
+    by: DetectedBy,
     create_response: bool,
     interrupt_response: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum DetectedBy {
+    ServerVad {
+        threshold: f64,
+        prefix_padding_ms: u64,
+        silence_duration_ms: u64,
+    },
+    SemanticVad {
+        eagerness: &'static str,
+    },
+}
+
+impl From<TurnDetection> for Detection {
+    fn from(detection: TurnDetection) -> Self {
+        Self {
+            by: match detection {
+                TurnDetection::Server {
+                    threshold,
+                    prefix_padding,
+                    silence_duration,
+                } => DetectedBy::ServerVad {
+                    threshold,
+                    prefix_padding_ms: millis(prefix_padding),
+                    silence_duration_ms: millis(silence_duration),
+                },
+                TurnDetection::Semantic { eagerness } => DetectedBy::SemanticVad {
+                    eagerness: eagerness.as_str(),
+                },
+            },
+            create_response: true,
+            interrupt_response: true,
+        }
+    }
 }
 
 /// A field of the session that the session can do without.
@@ -169,14 +248,16 @@ pub(super) enum Optional {
     Temperature,
     Voice,
     Transcription,
+    NoiseReduction,
     TurnDetection,
 }
 
 impl Optional {
-    pub(super) const ALL: [Self; 4] = [
+    pub(super) const ALL: [Self; 5] = [
         Self::Temperature,
         Self::Voice,
         Self::Transcription,
+        Self::NoiseReduction,
         Self::TurnDetection,
     ];
 
@@ -186,6 +267,7 @@ impl Optional {
             Self::Temperature => "temperature",
             Self::Voice => "voice",
             Self::Transcription => "transcription",
+            Self::NoiseReduction => "noiseReduction",
             Self::TurnDetection => "turnDetection",
         }
     }
@@ -193,6 +275,7 @@ impl Optional {
     /// As it is in the vendor's path of the field.
     pub(super) fn wire_name(self) -> &'static str {
         match self {
+            Self::NoiseReduction => "noise_reduction",
             Self::TurnDetection => "turn_detection",
             other => other.public_name(),
         }
@@ -211,13 +294,14 @@ impl<'a> Session<'a> {
     pub(super) fn new(config: &'a SessionConfig, left_out: &[Optional], before: Before) -> Self {
         let takes = |field| !left_out.contains(&field);
         let transcription = match (&config.transcription, before) {
-            (Some(model), _) if takes(Optional::Transcription) => {
-                Some(Some(Transcription { model }))
-            }
+            (Some(transcriber), _) if takes(Optional::Transcription) => Some(Some(Transcription {
+                model: &transcriber.model,
+                language: transcriber.language.as_deref(),
+            })),
             (None, Before::Transcribing) => Some(None),
             _ => None,
         };
-        let vad = &config.turn_detection;
+        let noise_reduction = config.noise_reduction;
         Self {
             kind: "realtime",
             instructions: &config.instructions,
@@ -230,14 +314,13 @@ impl<'a> Session<'a> {
                 input: Input {
                     format: PCM,
                     transcription,
-                    turn_detection: takes(Optional::TurnDetection).then(|| ServerVad {
-                        kind: "server_vad",
-                        threshold: vad.threshold,
-                        prefix_padding_ms: millis(vad.prefix_padding),
-                        silence_duration_ms: millis(vad.silence_duration),
-                        create_response: true,
-                        interrupt_response: true,
-                    }),
+                    noise_reduction: noise_reduction
+                        .filter(|_| takes(Optional::NoiseReduction))
+                        .map(|reduction| Reduction {
+                            kind: NoiseReduction::as_str(reduction),
+                        }),
+                    turn_detection: takes(Optional::TurnDetection)
+                        .then(|| Detection::from(config.turn_detection)),
                 },
                 output: OutputAudio {
                     format: PCM,

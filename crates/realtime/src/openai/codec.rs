@@ -15,7 +15,7 @@ use crate::{
     Transcript, Usage, VendorError, audio,
 };
 
-use super::client::{self, ClientEvent, Metadata, PurposeTag, Response};
+use super::client::{self, ClientEvent, Item, Metadata, PurposeTag, Response};
 use super::configuring::{AudioCame, Configuring, Refusal, TakesTemperature};
 use super::error::{Severity, WireError};
 use super::items::{Cut, Items};
@@ -391,6 +391,17 @@ impl Codec for OpenAi {
                 self.request(PurposeTag::Greeting, Some(&instructions), out);
             }
             Command::Respond => self.request(PurposeTag::Turn, None, out),
+            Command::Prompt { instructions } => {
+                self.request(PurposeTag::Turn, Some(&instructions), out);
+            }
+            Command::Remember(lines) => {
+                for line in &lines {
+                    let event_id = &self.ids.next();
+                    let item = Item::new(line);
+                    out.messages
+                        .push(ClientEvent::ItemCreate { event_id, item }.to_text());
+                }
+            }
             Command::CancelResponse => self.cancel(out),
             Command::Truncate { item, heard } => self.truncate(&item, heard, out),
             Command::ClearInput => out.messages.push(

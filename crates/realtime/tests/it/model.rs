@@ -80,10 +80,7 @@ impl Bed {
 }
 
 fn config() -> SessionConfig {
-    SessionConfig {
-        transcription: Some(DEFAULT_TRANSCRIPTION_MODEL.to_owned()),
-        ..SessionConfig::for_call(&CallConfig::built_in())
-    }
+    SessionConfig::for_call(&CallConfig::built_in())
 }
 
 /// What came of one response.

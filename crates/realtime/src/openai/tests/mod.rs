@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use crate::codec::{Codec as _, Output};
 use crate::openai::OpenAi;
 use crate::text::Cleaner;
-use crate::{Command, Event, SessionConfig, TurnDetection};
+use trunkline_domain::TurnDetection;
+
+use crate::{Command, Event, SessionConfig, Transcriber};
 
 /// A codec and what it said last.
 struct Wire {
@@ -119,6 +121,10 @@ fn config() -> SessionConfig {
         voice: "marin".to_owned(),
         temperature: trunkline_domain::Temperature::new(0.7),
         turn_detection: TurnDetection::default(),
-        transcription: Some("gpt-4o-mini-transcribe".to_owned()),
+        noise_reduction: None,
+        transcription: Some(Transcriber {
+            model: "gpt-4o-mini-transcribe".to_owned(),
+            language: None,
+        }),
     }
 }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use insta::assert_json_snapshot;
 use serde_json::{Value, json};
+use trunkline_domain::{Eagerness, NoiseReduction, TurnDetection};
 
 use super::{Wire, complaint, config, created};
-use crate::{Command, Event, ItemId, Purpose, SessionConfig, Trouble};
+use crate::{Command, Event, ItemId, Line, Purpose, Role, SessionConfig, Transcriber, Trouble};
 
 fn updated() -> Value {
     json!({"type": "session.updated", "event_id": "event_9", "session": {"type": "realtime"}})
@@ -70,6 +71,51 @@ fn transcription_is_switched_off_only_where_it_was_on() {
     }));
     let input = sent[0]["session"]["audio"]["input"].as_object().unwrap();
     assert_eq!(input.get("transcription"), Some(&Value::Null));
+}
+
+#[test]
+fn noise_reduction_semantic_turns_and_the_language_are_sent_where_they_are_wanted() {
+    let mut wire = Wire::new();
+    let sent = wire.send(Command::Configure(SessionConfig {
+        turn_detection: TurnDetection::Semantic {
+            eagerness: Eagerness::Low,
+        },
+        noise_reduction: Some(NoiseReduction::NearField),
+        transcription: Some(Transcriber {
+            model: "scribe".to_owned(),
+            language: Some("de".to_owned()),
+        }),
+        ..config()
+    }));
+    assert_json_snapshot!("configure_with_everything", sent);
+}
+
+#[test]
+fn what_was_said_before_is_told_as_text() {
+    let line = |role, text: &str| Line {
+        role,
+        text: text.to_owned(),
+    };
+    let sent = Wire::new().send(Command::Remember(vec![
+        line(Role::Caller, "Are you open on Sunday?"),
+        line(Role::Agent, "Yes, from ten."),
+        line(Role::System, "The call ends in 30 seconds."),
+    ]));
+    assert_json_snapshot!("remember", sent);
+}
+
+#[test]
+fn a_prompt_has_instructions_of_its_own() {
+    let sent = Wire::new().send(Command::Prompt {
+        instructions: "Ask whether anybody is there.".to_owned(),
+    });
+    assert_eq!(
+        sent[0]["response"],
+        json!({
+            "instructions": "Ask whether anybody is there.",
+            "metadata": {"purpose": "turn"},
+        })
+    );
 }
 
 #[test]
