@@ -3,17 +3,31 @@
 
 use trunkline_realtime::SAMPLE_RATE;
 
+use crate::recording::resampled;
+
 /// "I am sorry. We cannot take your call just now. Please try again in a few
-/// minutes. Goodbye." 8 kHz µ-law in a WAV container: what a phone line carries.
-/// Made with espeak-ng, voice en-us, 150 words a minute.
-const ENGLISH: &[u8] = include_bytes!("../assets/apology.en.wav");
+/// minutes. Goodbye.", by the language's code of ISO 639. 8 kHz µ-law in a WAV container:
+/// what a phone line carries. Made with espeak-ng, 150 words a minute.
+const RECORDINGS: [(&str, &[u8]); 7] = [
+    ("en", include_bytes!("../assets/apology.en.wav")),
+    ("de", include_bytes!("../assets/apology.de.wav")),
+    ("es", include_bytes!("../assets/apology.es.wav")),
+    ("fr", include_bytes!("../assets/apology.fr.wav")),
+    ("it", include_bytes!("../assets/apology.it.wav")),
+    ("nl", include_bytes!("../assets/apology.nl.wav")),
+    ("pt", include_bytes!("../assets/apology.pt.wav")),
+];
 
 const WAV_RATE: u32 = 8_000;
 
-/// The apology as 24 kHz mono PCM.
-pub(crate) fn english() -> Vec<i16> {
-    let narrow: Vec<i16> = wav_data(ENGLISH).iter().map(|&byte| mu_law(byte)).collect();
-    upsample(&narrow, (SAMPLE_RATE / WAV_RATE) as usize)
+/// The apology as 24 kHz mono PCM, in English where there is none in the language.
+pub(crate) fn in_language(code: Option<&str>) -> Vec<i16> {
+    let mut recordings = RECORDINGS.iter();
+    let (_, wav) = recordings
+        .find(|(language, _)| Some(*language) == code)
+        .unwrap_or(&RECORDINGS[0]);
+    let narrow: Vec<i16> = wav_data(wav).iter().map(|&byte| mu_law(byte)).collect();
+    resampled(&narrow, WAV_RATE, SAMPLE_RATE)
 }
 
 /// The bytes of a WAV file's `data` chunk.
@@ -41,32 +55,22 @@ fn mu_law(byte: u8) -> i16 {
     }
 }
 
-/// Linear interpolation: the images it leaves above 4 kHz are cut off again by
-/// the phone line.
-fn upsample(pcm: &[i16], factor: usize) -> Vec<i16> {
-    let mut wide = Vec::with_capacity(pcm.len() * factor);
-    for (i, &sample) in pcm.iter().enumerate() {
-        let next = i32::from(*pcm.get(i + 1).unwrap_or(&sample));
-        for step in 0..factor {
-            let (step, factor) = (step as i32, factor as i32);
-            let value = (i32::from(sample) * (factor - step) + next * step) / factor;
-            wide.push(value as i16);
-        }
-    }
-    wide
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_apology_is_some_seconds_of_loud_sound() {
-        let pcm = english();
-        let seconds = pcm.len() as f64 / f64::from(SAMPLE_RATE);
-        assert!((3.0..10.0).contains(&seconds), "{seconds} s");
-        let peak = pcm.iter().map(|s| s.unsigned_abs()).max().unwrap();
-        assert!(peak > 15_000, "peak {peak}");
+    fn the_apology_is_some_seconds_of_loud_sound_in_each_language() {
+        for (language, _) in RECORDINGS {
+            let pcm = in_language(Some(language));
+            let seconds = pcm.len() as f64 / f64::from(SAMPLE_RATE);
+            assert!((3.0..11.0).contains(&seconds), "{language}: {seconds} s");
+            let peak = pcm.iter().map(|s| s.unsigned_abs()).max().unwrap();
+            assert!(peak > 15_000, "{language}: peak {peak}");
+        }
+        let english = in_language(None);
+        assert_eq!(in_language(Some("tlh")), english);
+        assert_ne!(in_language(Some("de")), english);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use domain::{CallRecord, SipParticipant, Tenant, chain};
+use domain::{CallRecord, SipParticipant, Tenant, TransferTarget, chain};
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
@@ -21,14 +21,17 @@ use tokio_util::sync::CancellationToken;
 use trunkline_callconfig::CallConfigRequest;
 use trunkline_domain as domain;
 use trunkline_realtime::{Command, Recovery, Session};
+use url::Url;
 
 use crate::assignment::{Assignment, JobReporter};
+use crate::held::Held;
 use crate::live::Entered;
-use crate::machine::{CallMachine, Effect, Input, Retry};
+use crate::machine::{CallMachine, Ear, Effect, Input, Provider, Retry};
 use crate::playout::Voice;
 use crate::room::{Reading, RoomReader};
 use crate::speaker::{Speaker, SpeakerEvent};
-use crate::{Services, apology};
+use crate::transcripts::Transcripts;
+use crate::{Services, apology, recording};
 
 /// One attempt to open the room's signalling socket, and how many more are made.
 /// A caller waits for them in silence or ringing.
@@ -43,6 +46,9 @@ const EMPTYING_TIMEOUT: Duration = Duration::from_secs(3);
 /// What a future beside the loop brought.
 enum Done {
     Input(Input),
+    Published(TrackSid),
+    /// A piece of writing is in the room, or was given up.
+    Written,
     Joined(Box<Room>, UnboundedReceiver<RoomEvent>),
     Model {
         generation: u64,
@@ -63,6 +69,9 @@ pub(crate) struct Drive {
     reader: RoomReader,
     sip: Option<SipParticipant>,
     caller_audio: Option<NativeAudioStream>,
+    /// What the caller says while there is no model to hear it.
+    held: Held,
+    transcripts: Transcripts,
     speaker: Speaker,
     model: Option<Session>,
     /// Raised with every new model socket, so that the result of an attempt that
@@ -95,6 +104,8 @@ impl Drive {
             reader: RoomReader::default(),
             sip: None,
             caller_audio: None,
+            held: Held::default(),
+            transcripts: Transcripts::default(),
             speaker: Speaker::new(),
             model: None,
             model_generation: 0,
@@ -113,7 +124,10 @@ impl Drive {
             let input = tokio::select! {
                 Some(done) = self.pending.next() => self.on_done(done),
                 event = next_room_event(&mut self.room) => self.on_room_event(event),
-                event = next_model_event(&mut self.model) => Some(Input::Model(event)),
+                event = next_model_event(&mut self.model) => {
+                    self.write(&event);
+                    Some(Input::Model(event))
+                }
                 Some(event) = self.speaker.next() => Some(match event {
                     SpeakerEvent::FirstSound => Input::FirstSound,
                     SpeakerEvent::Drained => Input::PlayoutDrained,
@@ -145,6 +159,14 @@ impl Drive {
     fn on_done(&mut self, done: Done) -> Option<Input> {
         match done {
             Done::Input(input) => Some(input),
+            Done::Published(track) => {
+                self.transcripts.agent_track(track);
+                Some(Input::Published)
+            }
+            Done::Written => {
+                self.transcripts.written();
+                None
+            }
             Done::Joined(room, events) => {
                 self.room = Some((*room, events));
                 Some(Input::Joined)
@@ -182,25 +204,41 @@ impl Drive {
                     sip_call = sip.sip_call_id.as_deref(),
                     "the phone side is in the room",
                 );
-                self.sip = Some(sip.clone());
+                self.sip = Some((*sip).clone());
                 self.entered.seen(&sip);
                 Some(Input::Caller(sip))
             }
             Reading::Input(input) => Some(input),
-            Reading::CallerAudio(stream) => {
+            Reading::CallerAudio { stream, track } => {
                 self.caller_audio = Some(stream);
+                self.transcripts.caller_track(track);
                 None
             }
         }
     }
 
     fn on_caller_frame(&mut self, samples: Option<Vec<i16>>) {
-        match samples {
-            Some(samples) if self.machine.listening() => {
+        let Some(samples) = samples else {
+            self.caller_audio = None;
+            return;
+        };
+        match self.machine.ear() {
+            Ear::Closed => self.held.clear(),
+            Ear::Holding => self.held.push(samples),
+            Ear::Open => {
+                for held in self.held.take() {
+                    self.tell_model(Command::AppendAudio(held));
+                }
                 self.tell_model(Command::AppendAudio(samples));
             }
-            Some(_) => {}
-            None => self.caller_audio = None,
+        }
+    }
+
+    /// Lets the room read what is said.
+    fn write(&mut self, event: &trunkline_realtime::Event) {
+        let Some((room, _)) = &self.room else { return };
+        if let Some(writing) = self.transcripts.read(event, &room.local_participant()) {
+            self.pending.push(writing.map(|()| Done::Written).boxed());
         }
     }
 
@@ -214,7 +252,11 @@ impl Drive {
         match effect {
             Effect::Report(status) => self.jobs.report(&self.assignment.job_id, status),
             Effect::Lookup { sip, deadline } => self.look_up(&sip, deadline),
-            Effect::ConnectModel { model, pause } => self.connect_model(model, pause),
+            Effect::ConnectModel {
+                provider,
+                model,
+                pause,
+            } => self.connect_model(provider, model, pause),
             Effect::ToModel(command) => self.tell_model(command),
             Effect::DropModel => self.drop_model(),
             Effect::Publish => self.publish(),
@@ -225,10 +267,13 @@ impl Drive {
                 let cuts = self.speaker.cut();
                 self.machine.handle(Instant::now(), Input::Cut(cuts));
             }
-            Effect::PlayApology => {
-                self.speaker.play(&Voice::Apology, &apology::english());
-                self.speaker.complete(&Voice::Apology);
+            Effect::Resume => self.speaker.resume(),
+            Effect::PlayApology { language } => {
+                self.play_recording(&apology::in_language(language.as_deref()));
             }
+            Effect::PlayRecording(pcm) => self.play_recording(&pcm),
+            Effect::FetchRecording { url, deadline } => self.fetch_recording(url, deadline),
+            Effect::Transfer { identity, to } => self.transfer(identity, to),
             Effect::RemoveCaller { identity } => self.remove_caller(identity),
             // The loop ends, and `leave` follows.
             Effect::Leave => {}
@@ -242,16 +287,54 @@ impl Drive {
         self.pending.push(
             async move {
                 let resolved = services.lookup.resolve(&tenant, &request, deadline).await;
-                Done::Input(Input::Configured(resolved))
+                Done::Input(Input::Configured(Box::new(resolved)))
             }
             .boxed(),
         );
     }
 
-    fn connect_model(&mut self, model: String, pause: Duration) {
+    fn play_recording(&self, pcm: &[i16]) {
+        self.speaker.play(&Voice::Recording, pcm);
+        self.speaker.complete(&Voice::Recording);
+    }
+
+    fn fetch_recording(&mut self, url: Url, deadline: Instant) {
+        let services = self.services.clone();
+        self.pending.push(
+            async move {
+                let fetched = services.lookup.fetch(url, recording::MAX_BYTES, deadline);
+                let recording = match fetched.await {
+                    Ok(file) => recording::read(&file).map_err(|problem| problem.to_string()),
+                    Err(reason) => Err(reason.to_string()),
+                };
+                Done::Input(Input::Recording(recording))
+            }
+            .boxed(),
+        );
+    }
+
+    fn transfer(&mut self, identity: String, to: TransferTarget) {
+        let (services, tenant) = (self.services.clone(), self.tenant.clone());
+        let room = self.assignment.room.clone();
+        self.pending.push(
+            async move {
+                let transfer = services.rooms.transfer(&tenant, room, identity, &to);
+                let result = transfer.await.map_err(|error| chain(&error));
+                Done::Input(Input::Transferred(result))
+            }
+            .boxed(),
+        );
+    }
+
+    fn connect_model(&mut self, provider: Provider, model: String, pause: Duration) {
         self.drop_model();
         let generation = self.model_generation;
-        let endpoint = self.services.endpoint(&self.tenant);
+        let second = self.tenant.fallback.second_model.as_ref();
+        let settings = match (provider, second) {
+            (Provider::Second, Some(second)) => &second.provider,
+            _ => &self.tenant.provider,
+        };
+        let endpoint = self.services.endpoint(settings);
         let services = self.services.clone();
         let attempt = async move {
             let Some(endpoint) = endpoint else {
@@ -321,7 +404,7 @@ impl Drive {
                         .publish_track(LocalTrack::Audio(track), options)
                         .await
                     {
-                        Ok(_) => Input::Published,
+                        Ok(publication) => return Done::Published(publication.sid()),
                         Err(error) => Input::PublishFailed(chain(&error)),
                     },
                 )

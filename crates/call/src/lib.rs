@@ -8,19 +8,23 @@
 mod apology;
 mod assignment;
 mod check;
+mod conversation;
 mod drive;
+mod held;
 mod live;
 mod machine;
 mod playout;
+mod recording;
 pub mod ring;
 mod room;
 mod room_api;
 mod speaker;
+mod transcripts;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use domain::{CallRecord, Tenant};
+use domain::{CallRecord, ProviderSettings, Tenant};
 use futures_util::FutureExt as _;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
@@ -77,10 +81,9 @@ impl Services {
         &self.live
     }
 
-    /// The tenant's model, or what the process has for tenants without their own.
+    /// A tenant's model, or what the process has for tenants without their own.
     /// `None`: there is no key for it.
-    fn endpoint(&self, tenant: &Tenant) -> Option<Endpoint> {
-        let provider = &tenant.provider;
+    fn endpoint(&self, provider: &ProviderSettings) -> Option<Endpoint> {
         let default = &self.default_provider;
         let base_url = provider.base_url.as_ref().unwrap_or(&default.base_url);
         // The process's key goes to the process's own address alone: who may write a row
@@ -96,7 +99,7 @@ impl Services {
 
     /// Whether there is a key for a tenant's model; without one its callers hear the apology.
     pub fn has_model_key(&self, tenant: &Tenant) -> bool {
-        self.endpoint(tenant).is_some()
+        self.endpoint(&tenant.provider).is_some()
     }
 }
 

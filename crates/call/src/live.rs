@@ -36,6 +36,8 @@ pub enum CallStep {
     Talking,
     /// The last words are being said.
     Closing,
+    /// The call is being passed on.
+    Transferring,
     /// The phone side was sent away, and its leaving is awaited.
     Parting,
     /// It is over, and what it held is being given back.
@@ -51,6 +53,7 @@ impl CallStep {
             Self::Answering => "answering",
             Self::Talking => "talking",
             Self::Closing => "closing",
+            Self::Transferring => "transferring",
             Self::Parting => "parting",
             Self::Over => "over",
         }

@@ -25,8 +25,8 @@ const MAX_QUEUED_SAMPLES: usize = 240 * SAMPLE_RATE as usize;
 pub(crate) enum Voice {
     /// An item of the model's conversation.
     Model(ItemId),
-    /// The recorded apology.
-    Apology,
+    /// A recording: the apology, or what is played in an agent's place.
+    Recording,
 }
 
 /// What was heard of an item when the caller broke in.
@@ -41,13 +41,28 @@ struct Utterance {
     voice: Voice,
     waiting: VecDeque<i16>,
     handed_samples: usize,
+    /// The end of what was handed over, at most [`MAX_AHEAD`] of it.
+    handed: VecDeque<i16>,
     complete: bool,
+}
+
+impl Utterance {
+    /// Takes back what was handed over and not heard.
+    fn take_back(&mut self, samples: usize) {
+        let kept = self.handed.len().saturating_sub(samples);
+        for sample in self.handed.drain(kept..).rev() {
+            self.waiting.push_front(sample);
+        }
+        self.handed_samples -= samples;
+    }
 }
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct PlayoutQueue {
     utterances: VecDeque<Utterance>,
+    /// What was cut off and may yet go on.
+    broken_off: VecDeque<Utterance>,
     waiting_samples: usize,
     /// When everything that was handed over will have been heard.
     handed_until: Option<Instant>,
@@ -64,6 +79,7 @@ impl PlayoutQueue {
     pub(crate) fn push(&mut self, voice: &Voice, pcm: &[i16]) -> usize {
         let room = MAX_QUEUED_SAMPLES - self.waiting_samples;
         let taken = &pcm[..pcm.len().min(room)];
+        self.broken_off.clear();
         self.waiting_samples += taken.len();
         match self
             .utterances
@@ -75,6 +91,7 @@ impl PlayoutQueue {
                 voice: voice.clone(),
                 waiting: taken.iter().copied().collect(),
                 handed_samples: 0,
+                handed: VecDeque::new(),
                 complete: false,
             }),
         }
@@ -103,8 +120,12 @@ impl PlayoutQueue {
                 break;
             }
             let taken = wanted.min(utterance.waiting.len());
+            let start = frame.len();
             frame.extend(utterance.waiting.drain(..taken));
             utterance.handed_samples += taken;
+            utterance.handed.extend(&frame[start..]);
+            let surplus = utterance.handed.len().saturating_sub(samples(MAX_AHEAD));
+            utterance.handed.drain(..surplus);
             if utterance.waiting.is_empty() {
                 // Give the memory back: an answer of a minute held 3 MB.
                 utterance.waiting = VecDeque::new();
@@ -122,30 +143,43 @@ impl PlayoutQueue {
         Some(frame)
     }
 
-    /// Drops all sound that was not heard yet and says, for every item of the
-    /// model's that was to be heard, how much of it was.
+    /// Stops all sound that was not heard yet and says, for every item of the
+    /// model's that was to be heard, how much of it was. What was stopped is kept
+    /// until other sound comes.
     pub(crate) fn cut(&mut self, now: Instant) -> Vec<Cut> {
         let mut unheard = samples(self.ahead(now));
         let mut cuts = Vec::new();
+        self.broken_off.clear();
         // From the newest back: the samples that are still in the track's buffer
         // belong to the utterance that was handed over last.
-        for utterance in self.utterances.drain(..).rev() {
+        for mut utterance in self.utterances.drain(..).rev() {
             let back = unheard.min(utterance.handed_samples);
             unheard -= back;
             let whole = utterance.complete && utterance.waiting.is_empty() && back == 0;
-            if let Voice::Model(item) = utterance.voice
+            utterance.take_back(back);
+            if let Voice::Model(item) = &utterance.voice
                 && !whole
             {
                 cuts.push(Cut {
-                    item,
-                    heard: duration(utterance.handed_samples - back),
+                    item: item.clone(),
+                    heard: duration(utterance.handed_samples),
                 });
+                self.broken_off.push_front(utterance);
             }
         }
         cuts.reverse();
         self.waiting_samples = 0;
         self.handed_until = None;
         cuts
+    }
+
+    /// Lets go on what was stopped last. Nothing more comes of it.
+    pub(crate) fn resume(&mut self) {
+        for mut utterance in self.broken_off.drain(..) {
+            utterance.complete = true;
+            self.waiting_samples += utterance.waiting.len();
+            self.utterances.push_back(utterance);
+        }
     }
 
     /// When the last sound will have been heard: `None` while more is to come or
@@ -276,6 +310,42 @@ mod tests {
                 heard: ms(0)
             }
         );
+    }
+
+    #[test]
+    fn what_was_stopped_can_go_on_from_where_it_was_heard() {
+        let now = Instant::now();
+        let mut queue = PlayoutQueue::default();
+        queue.open();
+        let counted: Vec<i16> = (0..24_000).map(|n| (n / 24) as i16).collect();
+        queue.push(&item("a"), &counted);
+        for _ in 0..10 {
+            queue.next_frame(now).unwrap();
+        }
+        assert_eq!(queue.cut(now + ms(30))[0].heard, ms(30));
+        queue.resume();
+        // The sample of the 31st millisecond.
+        assert_eq!(queue.next_frame(now + ms(600)).unwrap()[0], 30);
+        let mut last = 0;
+        while let Some(frame) = queue.next_frame(now + ms(600)) {
+            last = frame[FRAME_SAMPLES - 1];
+        }
+        assert_eq!(last, 999);
+        assert!(queue.drained_at(now + ms(600)).is_some());
+    }
+
+    #[test]
+    fn what_was_stopped_is_forgotten_when_other_sound_comes() {
+        let now = Instant::now();
+        let mut queue = PlayoutQueue::default();
+        queue.open();
+        queue.push(&item("a"), &tone(100));
+        queue.cut(now);
+        queue.push(&item("b"), &tone(10));
+        queue.complete(&item("b"));
+        queue.resume();
+        assert!(queue.next_frame(now).is_some());
+        assert_eq!(queue.next_frame(now), None);
     }
 
     #[test]

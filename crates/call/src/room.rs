@@ -22,7 +22,10 @@ pub(crate) struct RoomReader {
 pub(crate) enum Reading {
     Input(Input),
     /// The caller's sound.
-    CallerAudio(NativeAudioStream),
+    CallerAudio {
+        stream: NativeAudioStream,
+        track: TrackSid,
+    },
 }
 
 impl RoomReader {
@@ -67,8 +70,21 @@ impl RoomReader {
                 ..
             } => self.is_caller(&participant.identity()).then(|| {
                 let rate = SAMPLE_RATE.cast_signed();
-                Reading::CallerAudio(NativeAudioStream::new(track.rtc_track(), rate, 1))
+                Reading::CallerAudio {
+                    stream: NativeAudioStream::new(track.rtc_track(), rate, 1),
+                    track: track.sid(),
+                }
             }),
+            RoomEvent::SipDTMFReceived {
+                code,
+                digit,
+                participant,
+            } => {
+                let sender = participant?.identity();
+                let key = read_key(code, digit.as_deref())?;
+                self.is_caller(&sender)
+                    .then_some(Reading::Input(Input::Key(key)))
+            }
             RoomEvent::Disconnected { reason } => Some(Reading::Input(Input::RoomLost(format!(
                 "disconnected: {reason:?}"
             )))),
@@ -93,10 +109,37 @@ impl RoomReader {
                 .map(|(key, value)| (key.as_str(), value.as_str())),
         );
         self.caller = Some(identity);
-        Some(Reading::Input(Input::Caller(sip)))
+        Some(Reading::Input(Input::Caller(Box::new(sip))))
     }
 
     fn is_caller(&self, identity: &ParticipantIdentity) -> bool {
         self.caller.as_ref() == Some(identity)
+    }
+}
+
+/// A key of a phone, by its name or its code. Source: RFC 4733, section 3.2.
+fn read_key(code: u32, digit: Option<&str>) -> Option<char> {
+    const KEYS: &str = "0123456789*#ABCD";
+    let mut named = digit.unwrap_or_default().chars();
+    let key = match (named.next(), named.next()) {
+        (Some(key), None) => Some(key.to_ascii_uppercase()),
+        _ => KEYS.chars().nth(code as usize),
+    };
+    key.filter(|key| KEYS.contains(*key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_by_its_name_or_its_code() {
+        assert_eq!(read_key(5, Some("5")), Some('5'));
+        assert_eq!(read_key(0, Some("#")), Some('#'));
+        assert_eq!(read_key(10, None), Some('*'));
+        assert_eq!(read_key(15, Some("")), Some('D'));
+        assert_eq!(read_key(16, None), None);
+        assert_eq!(read_key(99, Some("\n")), None);
+        assert_eq!(read_key(1, Some("ignore the above")), Some('1'));
     }
 }

@@ -6,8 +6,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{Tenant, TenantId, TenantVersion, chain};
+use domain::{Tenant, TenantId, TenantVersion, TransferTarget, chain};
 use livekit_api::services::room::RoomClient;
+use livekit_api::services::sip::{SIPClient, TransferSIPParticipantOptions};
 use livekit_api::services::{ServerError, ServerErrorCode, ServiceError};
 use parking_lot::Mutex;
 use secrecy::ExposeSecret;
@@ -17,6 +18,9 @@ use url::Url;
 
 /// One request, with its retries. The caller waits in silence meanwhile.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long the phone that a call is passed on to may ring.
+const RINGING_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Between attempts to delete a room: one minute in all, after which the bridge
 /// has long noticed that nothing is heard of us.
@@ -64,6 +68,32 @@ impl RoomApi {
                 () = self.cut.cancelled() => return,
             }
         }
+    }
+
+    /// Has the bridge pass a phone side on (REFER), and waits until somebody takes the call.
+    pub(crate) async fn transfer(
+        &self,
+        tenant: &Tenant,
+        room: String,
+        identity: String,
+        to: &TransferTarget,
+    ) -> Result<(), ServiceError> {
+        let project = &tenant.project;
+        // One for each transfer: they are rare, and wait for as long as a phone rings.
+        let client = SIPClient::with_api_key(
+            http_url(&project.url).as_str().trim_end_matches('/'),
+            &project.api_key,
+            project.api_secret.expose_secret(),
+        );
+        let options = TransferSIPParticipantOptions {
+            play_dialtone: Some(true),
+            ringing_timeout: Some(RINGING_TIMEOUT),
+            ..Default::default()
+        };
+        let to = to.as_str().to_owned();
+        client
+            .transfer_sip_participant(room, identity, to, options)
+            .await
     }
 
     /// The client of a tenant's project.

@@ -88,7 +88,8 @@ impl Speaker {
         self.change(|queue| queue.complete(voice));
     }
 
-    /// Stops the sound now. Says what was heard of what was cut off.
+    /// Stops the sound now. Says what was heard of what was cut off, which is kept until
+    /// other sound comes.
     pub(crate) fn cut(&self) -> Vec<Cut> {
         let cuts = self.change(|queue| queue.cut(Instant::now()));
         self.shared.source.clear_buffer();
@@ -98,6 +99,11 @@ impl Speaker {
     /// The next event. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Option<SpeakerEvent> {
         self.events.recv().await
+    }
+
+    /// Lets the sound that was stopped last go on.
+    pub(crate) fn resume(&self) {
+        self.change(PlayoutQueue::resume);
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut PlayoutQueue) -> T) -> T {

@@ -19,6 +19,7 @@ use tokio::time::timeout_at;
 use trunkline_domain::{
     CallConfig, CallConfigPatch, ConfigSource, LookupSettings, MAX_CONFIG_BYTES, Tenant,
 };
+use url::Url;
 
 use crate::reason::problem;
 use crate::signature::{SIGNATURE, TIMESTAMP, signature};
@@ -150,6 +151,29 @@ impl Lookup {
         }
     }
 
+    /// Gets a file of at most so many bytes that a configuration names.
+    ///
+    /// # Errors
+    /// When it does not come in time, is too large, or is refused.
+    pub async fn fetch(
+        &self,
+        url: Url,
+        max_bytes: usize,
+        deadline: Instant,
+    ) -> Result<Bytes, FallbackReason> {
+        let get = async {
+            let response = self.client.get(url).send().await.map_err(connect)?;
+            let status = response.status();
+            if !status.is_success() {
+                return Err(FallbackReason::Status(status.as_u16()));
+            }
+            read(response, max_bytes).await
+        };
+        timeout_at(deadline.into(), get)
+            .await
+            .unwrap_or(Err(FallbackReason::Timeout))
+    }
+
     async fn ask(
         &self,
         settings: &LookupSettings,
@@ -207,17 +231,7 @@ impl Lookup {
                 .header(TIMESTAMP, now)
                 .header(SIGNATURE, signature(secret, now, &question.body));
         }
-        let response = request.send().await.map_err(|error| {
-            if error.is_builder() {
-                FallbackReason::Request {
-                    problem: problem(error),
-                }
-            } else {
-                FallbackReason::Connect {
-                    problem: problem(error),
-                }
-            }
-        })?;
+        let response = request.send().await.map_err(connect)?;
         let status = response.status();
         if !status.is_success() {
             return Err(Failure {
@@ -230,7 +244,7 @@ impl Lookup {
         if encoding.is_some_and(|encoding| encoding != "identity") {
             return Err(FallbackReason::Compressed.into());
         }
-        let body = read(response).await?;
+        let body = read(response, MAX_CONFIG_BYTES).await?;
         Ok(CallConfigPatch::parse(&body).map_err(FallbackReason::Invalid)?)
     }
 }
@@ -281,11 +295,21 @@ fn retry_after(response: &Response) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
+/// No answer began.
+fn connect(error: reqwest::Error) -> FallbackReason {
+    let is_builder = error.is_builder();
+    let problem = problem(error);
+    if is_builder {
+        FallbackReason::Request { problem }
+    } else {
+        FallbackReason::Connect { problem }
+    }
+}
+
 /// The body, as far as it is read at all.
-async fn read(mut response: Response) -> Result<Bytes, FallbackReason> {
-    let limit = MAX_CONFIG_BYTES;
+async fn read(mut response: Response, limit: usize) -> Result<Bytes, FallbackReason> {
     if response.content_length().is_some_and(|n| n > limit as u64) {
-        return Err(FallbackReason::TooLarge);
+        return Err(FallbackReason::TooLarge { limit });
     }
     let mut body = BytesMut::new();
     while let Some(chunk) = response
@@ -296,7 +320,7 @@ async fn read(mut response: Response) -> Result<Bytes, FallbackReason> {
         })?
     {
         if body.len() + chunk.len() > limit {
-            return Err(FallbackReason::TooLarge);
+            return Err(FallbackReason::TooLarge { limit });
         }
         body.extend_from_slice(&chunk);
     }

@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use trunkline_domain::{InvalidConfig, MAX_CONFIG_BYTES};
+use trunkline_domain::InvalidConfig;
 
 /// The longest text of a network's error that is kept, in characters.
 const MAX_PROBLEM_CHARS: usize = 200;
@@ -30,8 +30,11 @@ pub enum FallbackReason {
         problem: String,
     },
     /// The answer is longer than what is read.
-    #[error("the answer has more than {MAX_CONFIG_BYTES} bytes")]
-    TooLarge,
+    #[error("the answer has more than {limit} bytes")]
+    TooLarge {
+        /// How many are read.
+        limit: usize,
+    },
     /// The answer is encoded in a way that was not asked for.
     #[error("the answer is compressed, which is not read; it must be plain JSON")]
     Compressed,
@@ -72,7 +75,7 @@ impl FallbackReason {
             Self::Status(500..=599) => "status_5xx",
             Self::Status(_) => "status_other",
             Self::Broken { .. } => "broken",
-            Self::TooLarge => "too_large",
+            Self::TooLarge { .. } => "too_large",
             Self::Compressed => "compressed",
             Self::Invalid(_) => "invalid",
             Self::Request { .. } => "request",
@@ -86,7 +89,7 @@ impl FallbackReason {
             Self::Timeout
             | Self::Status(_)
             | Self::Broken { .. }
-            | Self::TooLarge
+            | Self::TooLarge { .. }
             | Self::Compressed
             | Self::Invalid(_)
             | Self::Request { .. } => false,
@@ -119,7 +122,7 @@ mod tests {
             FallbackReason::Timeout,
             FallbackReason::Connect { problem: text() },
             FallbackReason::Broken { problem: text() },
-            FallbackReason::TooLarge,
+            FallbackReason::TooLarge { limit: 1 },
             FallbackReason::Compressed,
             FallbackReason::Invalid(InvalidConfig::TooLarge { bytes: 1 }),
             FallbackReason::Request { problem: text() },

@@ -33,6 +33,7 @@ pub use secret::same_secret;
 pub use shorten::shorten;
 pub use sip::{CallDirection, CallStatus, MAX_ATTRIBUTES, SipParticipant};
 pub use tenant::{
-    DEFAULT_AGENT_NAME, InvalidKey, InvalidTenant, Limits, LiveKitProject, LookupSettings,
-    MAX_AGENT_NAMES, ProviderKind, ProviderSettings, Tenant, TenantFields, check_key,
+    DEFAULT_AGENT_NAME, Fallback, InvalidKey, InvalidTenant, Limits, LiveKitProject,
+    LookupSettings, MAX_AGENT_NAMES, ProviderKind, ProviderSettings, SecondModel, Tenant,
+    TenantFields, check_key,
 };

@@ -42,6 +42,14 @@ pub enum CallOutcome {
     AgentHungUp,
     /// The call had lasted as long as the tenant lets one last.
     DurationLimit,
+    /// Nobody spoke on the phone's side, or only a machine did, and we hung up.
+    CallerSilent,
+    /// The call was passed on to another number or address.
+    Transferred,
+    /// The call was to be passed on, and nobody took it; the caller heard the apology.
+    TransferFailed,
+    /// The backend had the call refused while it rang.
+    Rejected,
     /// The room was closed under the call, by the project's owner or its server.
     RoomClosed,
     /// No participant of kind SIP came into the room.
@@ -67,6 +75,10 @@ impl CallOutcome {
             Self::CallerGaveUp => "caller_gave_up",
             Self::AgentHungUp => "agent_hung_up",
             Self::DurationLimit => "duration_limit",
+            Self::CallerSilent => "caller_silent",
+            Self::Transferred => "transferred",
+            Self::TransferFailed => "transfer_failed",
+            Self::Rejected => "rejected",
             Self::RoomClosed => "room_closed",
             Self::NoCaller => "no_caller",
             Self::ModelFailed => "model_failed",
@@ -85,10 +97,17 @@ impl CallOutcome {
             | Self::CallerGaveUp
             | Self::AgentHungUp
             | Self::DurationLimit
+            | Self::CallerSilent
+            | Self::Transferred
+            | Self::Rejected
             | Self::RoomClosed
             | Self::Cut
             | Self::EndedByOperator => true,
-            Self::NoCaller | Self::ModelFailed | Self::JoinFailed | Self::Crashed => false,
+            Self::NoCaller
+            | Self::ModelFailed
+            | Self::TransferFailed
+            | Self::JoinFailed
+            | Self::Crashed => false,
         }
     }
 }

@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::{
     AgentName, CallConfig, CallConfigPatch, CallsPerSecond, Deployment, TenantId, TenantSlug,
-    TenantVersion, same_secret,
+    TenantVersion, TransferTarget, same_secret,
 };
 
 /// The agent name of a tenant that names none.
@@ -76,6 +76,26 @@ pub struct ProviderSettings {
     pub api_key: Option<SecretString>,
 }
 
+/// Another model, for when the first cannot be had.
+#[derive(Debug, Clone)]
+pub struct SecondModel {
+    /// Where it is.
+    pub provider: ProviderSettings,
+    /// The vendor's name of the model.
+    pub model: String,
+    /// The vendor's name of the voice.
+    pub voice: String,
+}
+
+/// What callers get when something fails.
+#[derive(Debug, Clone, Default)]
+pub struct Fallback {
+    /// Takes over when the first model cannot be had, or is lost in mid-call.
+    pub second_model: Option<SecondModel>,
+    /// To whom a call is passed on after the apology. `None`: it ends.
+    pub transfer_to: Option<TransferTarget>,
+}
+
 /// What a tenant may use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limits {
@@ -113,6 +133,8 @@ pub struct Tenant {
     pub default_config: CallConfig,
     /// The model.
     pub provider: ProviderSettings,
+    /// What callers get when something fails.
+    pub fallback: Fallback,
     /// What the tenant may use.
     pub limits: Limits,
 }
@@ -323,6 +345,7 @@ impl TryFrom<TenantFields> for Tenant {
                     base_url: flat(base_url)?,
                     api_key: fields.provider_api_key,
                 },
+                fallback: Fallback::default(),
                 limits: Limits {
                     max_calls: flat(max_calls)?,
                     calls_per_second: flat(calls_per_second)?,

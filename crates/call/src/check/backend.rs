@@ -75,7 +75,9 @@ fn remedy(reason: &FallbackReason) -> &'static str {
         }
         FallbackReason::Status(404 | 405) => "check the path in call_config_url; it is a POST",
         FallbackReason::Status(_) => "look at the backend's log",
-        FallbackReason::TooLarge | FallbackReason::Compressed | FallbackReason::Invalid(_) => {
+        FallbackReason::TooLarge { .. }
+        | FallbackReason::Compressed
+        | FallbackReason::Invalid(_) => {
             "mend the backend's answer: docs/call-config.md has its fields and bounds"
         }
         FallbackReason::Request { .. } => {

@@ -57,7 +57,7 @@ impl Services {
                 )
             });
             // With the very model and voice that a call would have.
-            let endpoint = self.endpoint(tenant);
+            let endpoint = self.endpoint(&tenant.provider);
             let check = model::check(&self.models, endpoint, &config);
             (backend, bounds.one(CheckName::Model, check).await)
         };

@@ -1,11 +1,29 @@
 //! The course of a call, as sentences; then every course at once.
 
+mod actions;
+mod conversation;
+mod recovery;
+
 use proptest::prelude::*;
-use trunkline_callconfig::FallbackReason;
-use trunkline_domain::{TenantFields, TenantId};
-use trunkline_realtime::{CloseReason, Purpose, ResponseStatus, Trouble, Usage, VendorError};
+use trunkline_callconfig::{FallbackReason, Resolved};
+use trunkline_domain::{
+    CallAction, CallStatus, ConversationLimits, FirstSpeaker, ProviderKind, ProviderSettings,
+    TenantFields, TenantId,
+};
+use trunkline_realtime::{
+    CloseReason, Command, Event, Line, Purpose, ResponseStatus, Role, Transcript, Trouble, Usage,
+    VendorError,
+};
 
 use super::*;
+use crate::playout::Cut;
+
+/// How long these callers may be silent, unless a test says otherwise.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+fn boxed_sip(status: CallStatus) -> Box<SipParticipant> {
+    Box::new(sip(status))
+}
 
 fn tenant() -> Tenant {
     Tenant::try_from(TenantFields {
@@ -34,16 +52,40 @@ fn sip(status: CallStatus) -> SipParticipant {
     sip
 }
 
-fn resolved(start_message: &str, model: &str) -> Resolved {
+/// One with a second model.
+fn tenant_with_two_models() -> Tenant {
+    let mut tenant = tenant();
+    tenant.fallback.second_model = Some(SecondModel {
+        provider: ProviderSettings {
+            kind: ProviderKind::OpenAi,
+            base_url: None,
+            api_key: None,
+        },
+        model: "second".into(),
+        voice: "other".into(),
+    });
+    tenant
+}
+
+fn config(start_message: &str, model: &str) -> CallConfig {
     let mut config = tenant().default_config;
     config.start_message = start_message.into();
     config.model = model.into();
-    Resolved {
+    config.limits.silence = PATIENCE;
+    config
+}
+
+fn fresh(config: CallConfig) -> Input {
+    Input::Configured(Box::new(Resolved {
         config,
         source: ConfigSource::Fresh,
         reason: None,
         took: Duration::from_millis(5),
-    }
+    }))
+}
+
+fn configured(start_message: &str, model: &str) -> Input {
+    fresh(config(start_message, model))
 }
 
 fn audio(response: &str) -> Event {
@@ -51,6 +93,22 @@ fn audio(response: &str) -> Event {
         response: ResponseId::from(response),
         item: ItemId::from("item"),
         pcm: vec![1; 240],
+    }
+}
+
+fn audio_of(response: &str, item: &str) -> Event {
+    Event::Audio {
+        response: ResponseId::from(response),
+        item: ItemId::from(item),
+        pcm: vec![1; 240],
+    }
+}
+
+/// The agent's words, in writing.
+fn agent_said(item: &str, text: &str) -> Event {
+    Event::AgentTranscript {
+        item: ItemId::from(item),
+        text: Transcript::Final(text.into()),
     }
 }
 
@@ -70,6 +128,14 @@ fn speech_stopped() -> Event {
     Event::SpeechStopped { at: Duration::ZERO }
 }
 
+/// The caller's words, in writing.
+fn said(text: &str) -> Event {
+    Event::CallerTranscript {
+        item: ItemId::from("caller's"),
+        text: Transcript::Final(text.into()),
+    }
+}
+
 fn refusal() -> VendorError {
     VendorError {
         trouble: Trouble::Other,
@@ -77,6 +143,15 @@ fn refusal() -> VendorError {
         param: String::new(),
         message: "not now".into(),
     }
+}
+
+fn line(line: &Line) -> String {
+    let role = match line.role {
+        Role::Caller => "caller",
+        Role::Agent => "agent",
+        Role::System => return "system".into(),
+    };
+    format!("{role}: {}", line.text)
 }
 
 /// A call, with the names of the effects that each step had.
@@ -109,7 +184,7 @@ impl Call {
     fn rings(self) -> Self {
         let mut call = self;
         call.step(Input::Joined);
-        call.step(Input::Caller(sip(CallStatus::Ringing)));
+        call.step(Input::Caller(boxed_sip(CallStatus::Ringing)));
         call
     }
 
@@ -120,12 +195,12 @@ impl Call {
     fn talks(self) -> Self {
         let mut call = self.rings();
         call.step(Input::ModelConnected);
-        call.step(Input::Configured(resolved("Hello.", "gpt-realtime")));
+        call.step(configured("Hello.", "gpt-realtime"));
         call.step(Input::Model(Event::Ready { dropped: vec![] }));
         call.step(Input::Model(audio("greeting")));
         call.step(Input::Published);
         call.step(Input::Status(CallStatus::Active));
-        assert!(call.machine.listening());
+        assert_eq!(call.machine.ear(), Ear::Open);
         call
     }
 
@@ -151,6 +226,11 @@ impl Call {
                 Effect::Report(status) => format!("report {status:?}"),
                 Effect::Lookup { .. } => "lookup".into(),
                 Effect::ConnectModel { model, .. } => format!("connect {model}"),
+                Effect::ToModel(Command::Remember(lines)) => {
+                    let lines: Vec<_> = lines.iter().map(line).collect();
+                    format!("remember {}", lines.join(" | "))
+                }
+                Effect::ToModel(Command::Prompt { .. }) => "prompt".into(),
                 Effect::ToModel(Command::Configure(_)) => "configure".into(),
                 Effect::ToModel(Command::Greet { text }) => format!("greet {text}"),
                 Effect::ToModel(Command::Truncate { heard, .. }) => {
@@ -166,7 +246,14 @@ impl Call {
                 }
                 Effect::ItemComplete(_) => "complete".into(),
                 Effect::Interrupt => "interrupt".into(),
-                Effect::PlayApology => "apology".into(),
+                Effect::Resume => "resume".into(),
+                Effect::PlayApology { language: None } => "apology".into(),
+                Effect::PlayApology {
+                    language: Some(language),
+                } => format!("apology in {language}"),
+                Effect::PlayRecording(_) => "play recording".into(),
+                Effect::FetchRecording { url, .. } => format!("fetch {url}"),
+                Effect::Transfer { to, .. } => format!("transfer {}", to.as_str()),
                 Effect::RemoveCaller { .. } => "bye".into(),
                 Effect::Leave => "leave".into(),
             });
@@ -184,14 +271,11 @@ fn the_phone_is_answered_when_the_greeting_begins_to_arrive() {
     let mut call = Call::new();
     assert!(call.step(Input::Joined).is_empty());
     assert_eq!(
-        call.step(Input::Caller(sip(CallStatus::Ringing))),
+        call.step(Input::Caller(boxed_sip(CallStatus::Ringing))),
         ["lookup"]
     );
     assert!(call.step(Input::ModelConnected).is_empty());
-    assert_eq!(
-        call.step(Input::Configured(resolved("Hi.", "gpt-realtime"))),
-        ["configure"]
-    );
+    assert_eq!(call.step(configured("Hi.", "gpt-realtime")), ["configure"]);
     assert_eq!(call.model(Event::Ready { dropped: vec![] }), ["greet Hi."]);
     assert_eq!(call.model(audio("r")), ["play", "publish"]);
     assert_eq!(call.model(audio("r")), ["play"]);
@@ -206,10 +290,7 @@ fn the_phone_is_answered_when_the_greeting_begins_to_arrive() {
 fn another_model_than_the_default_gets_a_socket_of_its_own() {
     let mut call = Call::ringing();
     call.step(Input::ModelConnected);
-    assert_eq!(
-        call.step(Input::Configured(resolved("Hi.", "other"))),
-        ["connect other"]
-    );
+    assert_eq!(call.step(configured("Hi.", "other")), ["connect other"]);
     assert_eq!(call.step(Input::ModelConnected), ["configure"]);
 }
 
@@ -217,11 +298,15 @@ fn another_model_than_the_default_gets_a_socket_of_its_own() {
 fn with_no_start_message_the_phone_is_answered_and_the_caller_speaks_first() {
     let mut call = Call::ringing();
     call.step(Input::ModelConnected);
-    call.step(Input::Configured(resolved("", "gpt-realtime")));
+    call.step(configured("", "gpt-realtime"));
     assert_eq!(call.model(Event::Ready { dropped: vec![] }), ["publish"]);
     call.step(Input::Published);
     call.step(Input::Status(CallStatus::Active));
-    assert_eq!(call.machine.deadline(), None, "nobody owes anybody a word");
+    assert_eq!(
+        call.machine.deadline(),
+        Some(call.now + PATIENCE),
+        "nobody owes anybody a word"
+    );
 }
 
 #[test]
@@ -229,7 +314,7 @@ fn active_before_our_track_is_there_opens_the_playout_with_the_track() {
     let mut call = Call::ringing();
     call.step(Input::Status(CallStatus::Active));
     call.step(Input::ModelConnected);
-    call.step(Input::Configured(resolved("Hi.", "gpt-realtime")));
+    call.step(configured("Hi.", "gpt-realtime"));
     call.model(Event::Ready { dropped: vec![] });
     call.model(audio("r"));
     assert_eq!(call.step(Input::Published), ["open"]);
@@ -239,7 +324,7 @@ fn active_before_our_track_is_there_opens_the_playout_with_the_track() {
 fn a_bridge_that_never_says_active_is_spoken_to_all_the_same() {
     let mut call = Call::ringing();
     call.step(Input::ModelConnected);
-    call.step(Input::Configured(resolved("Hi.", "gpt-realtime")));
+    call.step(configured("Hi.", "gpt-realtime"));
     call.model(Event::Ready { dropped: vec![] });
     call.model(audio("r"));
     call.step(Input::Published);
@@ -291,7 +376,7 @@ fn a_phone_side_that_does_not_go_does_not_hold_us() {
 #[test]
 fn told_to_stop_we_finish_the_sentence_and_send_the_caller_away() {
     let mut call = Call::talking();
-    assert!(call.step(Input::Stop).is_empty());
+    assert_eq!(call.step(Input::Stop), ["complete"]);
     assert_eq!(
         call.step(Input::PlayoutDrained),
         ["report Success", "drop model", "bye"]
@@ -303,7 +388,7 @@ fn told_to_stop_we_finish_the_sentence_and_send_the_caller_away() {
 #[test]
 fn a_hang_up_by_an_operator_is_ordinary_and_has_an_outcome_of_its_own() {
     let mut call = Call::talking();
-    assert!(call.step(Input::HangUp).is_empty());
+    assert_eq!(call.step(Input::HangUp), ["complete"]);
     assert_eq!(call.machine.progress().step, CallStep::Closing);
     assert_eq!(
         call.step(Input::PlayoutDrained),
@@ -333,7 +418,11 @@ fn a_call_that_lasts_as_long_as_the_tenant_lets_one_ends_after_the_sentence() {
         call.now += Duration::from_secs(2);
     }
     assert!(call.machine.deadline().unwrap() <= call.now);
-    assert!(call.step(Input::Tick).is_empty(), "the sentence goes on");
+    assert_eq!(
+        call.step(Input::Tick),
+        ["complete"],
+        "what has come is heard"
+    );
     assert_eq!(
         call.step(Input::PlayoutDrained),
         ["report Success", "drop model", "bye"]
@@ -353,7 +442,7 @@ fn a_call_at_its_limit_in_silence_ends_at_once_and_a_long_sentence_is_broken_off
 
     let mut endless = Call::of(&brief_tenant()).talks();
     endless.now += Duration::from_secs(60);
-    assert!(endless.step(Input::Tick).is_empty());
+    assert_eq!(endless.step(Input::Tick), ["complete"]);
     let told = endless.now;
     assert_eq!(endless.wait(), ["report Success", "drop model", "bye"]);
     assert_eq!(endless.now - told, LAST_WORDS);
@@ -384,7 +473,7 @@ fn a_model_that_cannot_be_reached_is_tried_again_then_the_caller_hears_the_apolo
         call.step(unreachable()).is_empty(),
         "the early socket is a head start only"
     );
-    let configured = Input::Configured(resolved("Hi.", "gpt-realtime"));
+    let configured = configured("Hi.", "gpt-realtime");
     assert_eq!(call.step(configured), ["connect gpt-realtime"]);
     assert_eq!(call.step(unreachable()), ["connect gpt-realtime"]);
     assert_eq!(call.step(unreachable()), ["connect gpt-realtime"]);
@@ -406,7 +495,7 @@ fn a_model_that_cannot_be_reached_is_tried_again_then_the_caller_hears_the_apolo
 #[test]
 fn a_refused_key_is_not_tried_again() {
     let mut call = Call::ringing();
-    call.step(Input::Configured(resolved("Hi.", "gpt-realtime")));
+    call.step(configured("Hi.", "gpt-realtime"));
     let refused = Input::ModelUnreachable {
         reason: "401".into(),
         retry: Retry::Useless,
@@ -418,7 +507,7 @@ fn a_refused_key_is_not_tried_again() {
 fn the_answer_deadline_ends_the_ringing_with_what_is_ready() {
     let mut call = Call::ringing();
     call.step(Input::ModelConnected);
-    call.step(Input::Configured(resolved("Hi.", "gpt-realtime")));
+    call.step(configured("Hi.", "gpt-realtime"));
     call.model(Event::Ready { dropped: vec![] });
     assert_eq!(
         call.wait(),
@@ -440,6 +529,7 @@ fn a_model_that_does_not_speak_when_it_is_its_turn_is_given_up() {
     call.model(done("greeting", ResponseStatus::Completed));
     call.model(speech_started());
     call.model(speech_stopped());
+    assert_eq!(call.wait(), ["drop model", "connect gpt-realtime"]);
     assert_eq!(call.wait(), ["drop model", "interrupt", "apology"]);
 }
 
@@ -448,11 +538,19 @@ fn a_model_that_stalls_in_mid_sentence_is_given_up() {
     let mut call = Call::talking();
     call.model(audio("greeting"));
     call.now += Duration::from_millis(20);
-    assert_eq!(call.wait(), ["drop model", "interrupt", "apology"]);
+    assert_eq!(
+        call.wait(),
+        ["drop model", "complete", "connect gpt-realtime"]
+    );
 
     let mut call = Call::talking();
     call.model(done("greeting", ResponseStatus::Completed));
-    assert_eq!(call.machine.deadline(), None, "it is the caller's turn");
+    call.step(Input::PlayoutDrained);
+    assert_eq!(
+        call.machine.deadline(),
+        Some(call.now + PATIENCE),
+        "it is the caller's turn"
+    );
 }
 
 #[test]
@@ -471,7 +569,7 @@ fn an_answer_without_a_sound_is_asked_for_again_and_then_the_model_is_given_up()
         let awaited = call.machine.deadline();
         assert!(awaited.is_some_and(|awaited| awaited <= call.now + REPLY_WAIT));
         let lost = call.model(done("second", status));
-        assert_eq!(lost, ["drop model", "interrupt", "apology"]);
+        assert_eq!(lost, ["drop model", "connect gpt-realtime"]);
     }
 }
 
@@ -483,7 +581,8 @@ fn an_answer_without_a_sound_is_none_where_nobody_waits_for_it() {
         call.model(done("other", ResponseStatus::Completed))
             .is_empty()
     );
-    assert_eq!(call.machine.deadline(), None);
+    call.step(Input::PlayoutDrained);
+    assert_eq!(call.machine.deadline(), Some(call.now + PATIENCE));
 }
 
 #[test]
@@ -497,7 +596,7 @@ fn a_refused_answer_is_not_awaited_as_long_as_one_that_may_come() {
         error: refusal(),
     });
     assert_eq!(call.machine.deadline(), Some(call.now + STALL_WAIT));
-    assert_eq!(call.wait(), ["drop model", "interrupt", "apology"]);
+    assert_eq!(call.wait(), ["drop model", "connect gpt-realtime"]);
 }
 
 #[test]
@@ -506,7 +605,7 @@ fn a_turn_that_never_ends_is_not_listened_to_for_ever() {
     call.model(done("greeting", ResponseStatus::Completed));
     call.model(speech_started());
     assert_eq!(call.machine.deadline(), Some(call.now + TURN_WAIT));
-    assert_eq!(call.wait(), ["drop model", "interrupt", "apology"]);
+    assert_eq!(call.wait(), ["drop model", "connect gpt-realtime"]);
 }
 
 #[test]
@@ -526,21 +625,16 @@ fn a_long_answer_that_came_at_once_is_no_stall_while_it_is_heard() {
 fn a_greeting_that_does_not_come_after_the_answer_is_not_awaited_for_long() {
     let mut call = Call::ringing();
     call.step(Input::ModelConnected);
-    call.step(Input::Configured(resolved("Hi.", "gpt-realtime")));
+    call.step(configured("Hi.", "gpt-realtime"));
     call.model(Event::Ready { dropped: vec![] });
     assert_eq!(call.wait(), ["publish"]);
     call.step(Input::Published);
     call.step(Input::Status(CallStatus::Active));
     assert_eq!(call.machine.deadline(), Some(call.now + GREETING_WAIT));
-    assert_eq!(call.wait(), ["drop model", "interrupt", "apology"]);
-}
-
-#[test]
-fn a_model_lost_in_mid_call_leads_to_the_apology() {
-    let mut call = Call::talking();
-    let lost = call.model(Event::Closed(CloseReason::Silent));
-    assert_eq!(lost, ["drop model", "interrupt", "apology"]);
-    assert_eq!(call.outcome(), CallOutcome::ModelFailed);
+    assert_eq!(call.wait(), ["drop model", "connect gpt-realtime"]);
+    call.step(Input::ModelConnected);
+    let greeted = call.model(Event::Ready { dropped: vec![] });
+    assert_eq!(greeted, ["greet Hi."]);
 }
 
 #[test]
@@ -558,8 +652,11 @@ fn a_room_without_a_phone_side_is_left() {
 fn a_caller_out_of_sight_during_a_reconnection_has_not_hung_up() {
     let mut call = Call::talking();
     assert!(call.step(Input::CallerMissing).is_empty());
-    assert!(call.step(Input::Caller(sip(CallStatus::Active))).is_empty());
-    assert!(call.machine.listening());
+    assert!(
+        call.step(Input::Caller(boxed_sip(CallStatus::Active)))
+            .is_empty()
+    );
+    assert_eq!(call.machine.ear(), Ear::Open);
 
     call.step(Input::CallerMissing);
     call.model(done("greeting", ResponseStatus::Completed));
@@ -578,16 +675,30 @@ fn a_caller_left_behind_in_a_room_that_we_lost_is_sent_away_through_the_api() {
 #[test]
 fn the_reason_for_a_fallback_is_in_the_record() {
     let mut call = Call::ringing();
-    let mut fallback = resolved("Default.", "gpt-realtime");
-    fallback.source = ConfigSource::TenantDefault;
-    fallback.reason = Some(FallbackReason::Timeout);
-    call.step(Input::Configured(fallback));
+    call.step(Input::Configured(Box::new(Resolved {
+        config: config("Default.", "gpt-realtime"),
+        source: ConfigSource::TenantDefault,
+        reason: Some(FallbackReason::Timeout),
+        took: Duration::from_millis(5),
+    })));
     let summary = call.machine.summary();
     assert_eq!(summary.config_source, Some(ConfigSource::TenantDefault));
     assert_eq!(
         summary.fallback_reason,
         Some(FallbackReason::Timeout.to_string())
     );
+}
+
+fn any_action() -> impl Strategy<Value = CallAction> {
+    prop_oneof![
+        Just(CallAction::Reject),
+        Just(CallAction::Transfer {
+            to: TransferTarget::new("+15551234567").unwrap()
+        }),
+        Just(CallAction::Play {
+            url: "https://acme.example/a.wav".parse().unwrap()
+        }),
+    ]
 }
 
 fn any_input() -> impl Strategy<Value = Input> {
@@ -600,7 +711,7 @@ fn any_input() -> impl Strategy<Value = Input> {
             Just(CallStatus::Active),
             Just(CallStatus::Unknown)
         ]
-        .prop_map(|status| Input::Caller(sip(status))),
+        .prop_map(|status| Input::Caller(boxed_sip(status))),
         prop_oneof![
             Just(CallStatus::Ringing),
             Just(CallStatus::Active),
@@ -610,8 +721,16 @@ fn any_input() -> impl Strategy<Value = Input> {
         Just(()).prop_map(|()| Input::CallerLeft),
         Just(()).prop_map(|()| Input::CallerMissing),
         Just(()).prop_map(|()| Input::RoomLost("x".into())),
-        prop_oneof![Just(""), Just("Hi.")]
-            .prop_map(|text| Input::Configured(resolved(text, "gpt-realtime"))),
+        prop_oneof![Just(""), Just("Hi.")].prop_map(|text| configured(text, "gpt-realtime")),
+        any_action().prop_map(|action| fresh(CallConfig {
+            action,
+            ..config("Hi.", "gpt-realtime")
+        })),
+        prop_oneof![Just('1'), Just('#')].prop_map(Input::Key),
+        prop_oneof![Just(Ok(vec![1; 240])), Just(Err("x".to_owned()))].prop_map(Input::Recording),
+        prop_oneof![Just(Ok(())), Just(Err("x".to_owned()))].prop_map(Input::Transferred),
+        Just(()).prop_map(|()| Input::Model(said("a recording that repeats itself"))),
+        Just(()).prop_map(|()| Input::Model(done("answer", ResponseStatus::Failed(refusal())))),
         Just(()).prop_map(|()| Input::ModelConnected),
         prop_oneof![Just(Retry::Useful), Just(Retry::Useless)].prop_map(|retry| {
             Input::ModelUnreachable {
@@ -641,7 +760,11 @@ proptest! {
     #[test]
     fn every_course_ends_in_order(
         inputs in proptest::collection::vec((any_input(), 0u64..3000), 0..60),
-        tenant in prop_oneof![Just(tenant()), Just(brief_tenant())],
+        tenant in prop_oneof![
+            Just(tenant()),
+            Just(brief_tenant()),
+            Just(tenant_with_two_models()),
+        ],
     ) {
         let mut call = Call::of(&tenant);
         let mut all = Vec::new();

@@ -6,9 +6,8 @@ use std::time::Duration;
 use serde_json::json;
 use trunkline_domain::{CallConfig, ProviderKind, Temperature};
 use trunkline_realtime::{
-    CloseReason, Command, ConnectError, Connector, DEFAULT_TRANSCRIPTION_MODEL, Endpoint, Event,
-    ItemId, Options, Purpose, ResponseStatus, SAMPLE_RATE, Session, SessionConfig, Transcript,
-    Trouble, Usage, duration_of,
+    CloseReason, Command, ConnectError, Connector, Endpoint, Event, ItemId, Options, Purpose,
+    ResponseStatus, SAMPLE_RATE, Session, SessionConfig, Transcript, Trouble, Usage, duration_of,
 };
 use trunkline_testbed::model::{
     Behaviour, Disturbance, EndOfSession, ModelOptions, Opening, Reply, ResponseFault, Script,
