@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use livekit::options::TrackPublishOptions;
 use livekit::participant::ParticipantKind;
+use livekit::{StreamReader as _, TextStreamReader};
 use livekit::prelude::{
     LocalAudioTrack, LocalParticipant, LocalTrack, RemoteAudioTrack, RemoteParticipant,
-    RemoteTrack, RemoteTrackPublication, Room, RoomEvent, TrackKind, TrackSid, TrackSource,
+    RemoteTrack, RemoteTrackPublication, Room, RoomEvent, SipDTMF, TrackKind, TrackSid,
+    TrackSource,
 };
 use livekit::webrtc::audio_source::RtcAudioSource;
 use livekit::webrtc::audio_stream::native::{NativeAudioStream, NativeAudioStreamOptions};
@@ -19,7 +21,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use super::recording::{Level, Voice};
 use super::timeline::{Ended, Ending};
-use super::{CallerOptions, SAMPLE_RATE, Shared};
+use super::{CallerOptions, SAMPLE_RATE, Shared, Written};
 
 /// Telling the room of the new status takes one round trip on this machine.
 const STATUS_LIMIT: Duration = Duration::from_secs(2);
@@ -33,10 +35,18 @@ const PUBLISH_LIMIT: Duration = Duration::from_secs(20);
 /// Frames of 10 ms that may wait for a busy machine without being lost: 2 s.
 const LISTEN_QUEUE_FRAMES: usize = 200;
 
+/// The topic of what is written of a call.
+const TRANSCRIPTION: &str = "lk.transcription";
+
+/// The keys of a phone, by their codes.
+pub(super) const KEYS: &str = "0123456789*#ABCD";
+
 /// What the caller can do.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Command {
     HangUp,
+    /// A key of the phone, by its code (RFC 4733, section 3.2).
+    Press(u32),
 }
 
 /// How far the call has come.
@@ -58,6 +68,7 @@ enum Input {
     Room(Box<RoomEvent>),
     RoomGone,
     HangUp,
+    Press(u32),
     Time,
     Task,
 }
@@ -114,8 +125,11 @@ impl Leg {
                 event = events.recv() => {
                     event.map_or(Input::RoomGone, |event| Input::Room(Box::new(event)))
                 },
-                // None: the caller was dropped.
-                _ = orders.recv() => Input::HangUp,
+                order = orders.recv() => match order {
+                    Some(Command::Press(code)) => Input::Press(code),
+                    // None: the caller was dropped.
+                    Some(Command::HangUp) | None => Input::HangUp,
+                },
                 () = sleep_until(deadline) => Input::Time,
                 Some(done) = self.tasks.join_next() => {
                     if let Ok(Done::Published(Err(error))) = done {
@@ -153,6 +167,7 @@ impl Leg {
             (Input::RoomGone, _) => return Some(Ending::Lost("the room's events ended".into())),
             (Input::Time, State::Ringing { .. }) => return Some(Ending::RangOut),
             (Input::Time, State::Answered { .. }) => self.become_active(),
+            (Input::Press(code), _) => self.press(code),
             (Input::Time, State::Active) | (Input::Task, _) => (),
             (Input::Room(event), _) => return self.room_event(*event),
         }
@@ -184,6 +199,15 @@ impl Leg {
             RoomEvent::TrackUnsubscribed { publication, .. } => {
                 if let Some(ear) = self.ears.remove(&publication.sid()) {
                     ear.abort();
+                }
+            }
+            RoomEvent::TextStreamOpened { reader, topic, .. } if topic == TRANSCRIPTION => {
+                if let Some(reader) = reader.take() {
+                    let shared = Arc::clone(&self.shared);
+                    self.tasks.spawn(async move {
+                        read(&shared, reader).await;
+                        Done::Other
+                    });
                 }
             }
             RoomEvent::Disconnected { reason } => return Some(reason.into()),
@@ -243,6 +267,23 @@ impl Leg {
         let shared = Arc::clone(&self.shared);
         self.tasks.spawn(async move {
             shared.microphone.run().await;
+            Done::Other
+        });
+    }
+
+    /// The phone's keypad, as the bridge tells the room of it.
+    fn press(&mut self, code: u32) {
+        let participant = self.room.local_participant();
+        let digit = KEYS.chars().nth(code as usize).map(String::from);
+        let key = SipDTMF {
+            code,
+            digit: digit.unwrap_or_default(),
+            destination_identities: Vec::new(),
+        };
+        self.tasks.spawn(async move {
+            if let Err(error) = participant.publish_dtmf(key).await {
+                tracing::warn!("a key was not told: {error}");
+            }
             Done::Other
         });
     }
@@ -319,6 +360,19 @@ async fn set_status(participant: &LocalParticipant, status: &str) {
         Ok(Ok(())) => (),
         Ok(Err(error)) => tracing::warn!(status, "the call's status was not set: {error}"),
         Err(_) => tracing::warn!(status, "the call's status was not set in time"),
+    }
+}
+
+/// Reads what is written of the call, to its end.
+async fn read(shared: &Shared, reader: TextStreamReader) {
+    let track = reader
+        .info()
+        .attributes
+        .get("lk.transcribed_track_id")
+        .cloned();
+    if let Ok(text) = reader.read_all().await {
+        let track = track.unwrap_or_default();
+        shared.written.lock().push(Written { track, text });
     }
 }
 

@@ -23,7 +23,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::TaskTracker;
 
-use self::leg::{Command, Leg};
+use self::leg::{Command, KEYS, Leg};
 use self::microphone::Microphone;
 pub use self::options::{CallerId, CallerOptions};
 pub use self::recording::Mark;
@@ -46,8 +46,8 @@ const HANG_UP_LIMIT: Duration = Duration::from_secs(15);
 /// at most: looking at it can be dear.
 const LISTEN_EVERY: Duration = Duration::from_millis(100);
 
-/// Orders that may wait. There is one that matters, and it ends the call.
-const COMMANDS: usize = 4;
+/// Orders that may wait: the keys of one entry.
+const COMMANDS: usize = 64;
 
 /// One phone call from the phone's side.
 ///
@@ -69,6 +69,16 @@ struct Shared {
     /// How many samples are recorded: changes wake those who listen.
     recorded: watch::Sender<usize>,
     microphone: Microphone,
+    written: Mutex<Vec<Written>>,
+}
+
+/// A sentence of the call, as it was written into the room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The track that it was said on, by its id.
+    pub track: String,
+    /// The words.
+    pub text: String,
 }
 
 impl Caller {
@@ -84,6 +94,7 @@ impl Caller {
             recording: Mutex::new(Recording::new(SAMPLE_RATE)),
             recorded: watch::Sender::new(0),
             microphone: Microphone::new(SAMPLE_RATE),
+            written: Mutex::default(),
         });
         let mut room_options = RoomOptions::default();
         // The bridge subscribes to audio itself, and to nothing else.
@@ -272,6 +283,20 @@ impl Caller {
     /// Falls silent at once.
     pub fn stop_speaking(&self) {
         self.shared.microphone.hush();
+    }
+
+    /// Presses keys of the phone, `0`–`9`, `*`, `#`, `A`–`D`; others do not exist.
+    pub fn press(&self, keys: &str) {
+        for code in keys.chars().filter_map(|key| KEYS.find(key)) {
+            // The call is over: nobody waits for the key.
+            let _ = self.commands.try_send(Command::Press(code as u32));
+        }
+    }
+
+    /// What was written of the call so far.
+    #[must_use]
+    pub fn written(&self) -> Vec<Written> {
+        self.shared.written.lock().clone()
     }
 
     /// Hangs up, and waits until the caller has left the room. Does nothing

@@ -1,0 +1,102 @@
+//! The model fails in mid-call, and the caller has the answer all the same.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use trunkline_testbed::bed::{Bed, start_message_of};
+use trunkline_testbed::caller::Caller;
+use trunkline_testbed::model::{Behaviour, Opening, Reply, ResponseFault, Script, Turn};
+
+use crate::common::{SOON, hears, record_of, say};
+
+/// A model whose answers fail in this way, the first so many of them. Greetings do not.
+fn failing(fault: ResponseFault, times: usize) -> Behaviour {
+    let failed = Arc::new(AtomicUsize::new(0));
+    Behaviour {
+        script: Script::new(move |turn: &Turn| {
+            let reply = Reply::obedient(turn);
+            let is_greeting = turn.ordered_words().is_some();
+            if is_greeting || failed.fetch_add(1, Ordering::Relaxed) >= times {
+                reply
+            } else {
+                reply.but(fault.clone())
+            }
+        }),
+        ..Behaviour::default()
+    }
+}
+
+async fn greeted(bed: &Bed) -> anyhow::Result<Caller> {
+    let caller = bed.project("harbour").ring().await?;
+    hears(&caller, &start_message_of("harbour")).await?;
+    Ok(caller)
+}
+
+async fn answered_after(fault: ResponseFault, sessions: usize) -> anyhow::Result<()> {
+    let bed = Bed::start(&["harbour"]).await?;
+    bed.model.behave(failing(fault.clone(), 1));
+    let caller = greeted(&bed).await?;
+    say(&caller, "When do you open?").await;
+    hears(&caller, "You said: When do you open?").await?;
+    let room = caller.room().to_owned();
+    caller.hang_up().await?;
+    assert_eq!(record_of(&bed.sql, &room).await?.outcome, "caller_hung_up");
+    let seen = bed.model.sessions();
+    assert_eq!(seen.len(), sessions, "{fault:?}");
+    if sessions > 1 {
+        let history = &seen[sessions - 1].history;
+        let greeting = start_message_of("harbour");
+        assert!(
+            history.iter().any(|(_, text)| *text == greeting),
+            "the new session was not told what was said: {history:?}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_that_closes_before_the_answer_is_replaced() -> anyhow::Result<()> {
+    let after = Duration::ZERO;
+    answered_after(ResponseFault::Closed { code: 1011, after }, 2).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_fails_is_asked_for_again_in_the_same_session() -> anyhow::Result<()> {
+    let fault = ResponseFault::Failed {
+        code: "rate_limit_exceeded".to_owned(),
+        after: Duration::ZERO,
+    };
+    answered_after(fault, 1).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_never_comes_is_another_sessions() -> anyhow::Result<()> {
+    answered_after(ResponseFault::Ignored, 2).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_no_new_session_to_be_had_the_caller_hears_the_apology() -> anyhow::Result<()> {
+    let bed = Bed::start(&["harbour"]).await?;
+    let after = Duration::ZERO;
+    bed.model
+        .behave(failing(ResponseFault::Closed { code: 1011, after }, 1));
+    let caller = greeted(&bed).await?;
+    bed.model.behave(Behaviour {
+        opening: Opening::Refused(503),
+        ..Behaviour::default()
+    });
+    let mark = caller.mark();
+    say(&caller, "When do you open?").await;
+    // No word of the model's: a voice that the decoder knows nothing of.
+    caller
+        .heard_until(SOON, |_| {
+            let since = caller.heard_since(mark);
+            since.iter().filter(|sample| sample.abs() > 8_000).count() > 2_400
+        })
+        .await?;
+    caller.wait_ended(SOON).await?;
+    let record = record_of(&bed.sql, caller.room()).await?;
+    assert_eq!(record.outcome, "model_failed");
+    Ok(())
+}
