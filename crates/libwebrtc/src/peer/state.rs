@@ -164,10 +164,20 @@ impl State {
         Ok(())
     }
 
+    /// The application is told once, however often this was so before it could be.
     pub(super) fn negotiation_needed(&mut self) {
         self.negotiation_number = self.negotiation_number.wrapping_add(1);
-        self.events
-            .push_back(Event::NegotiationNeeded(self.negotiation_number));
+        let pending = self.events.iter_mut().find_map(|event| match event {
+            Event::NegotiationNeeded(number) => Some(number),
+            _ => None,
+        });
+        match pending {
+            Some(number) => *number = self.negotiation_number,
+            None => {
+                let event = Event::NegotiationNeeded(self.negotiation_number);
+                self.events.push_back(event);
+            }
+        }
     }
 
     pub(super) fn set_signaling(&mut self, signaling: SignalingState) {

@@ -394,3 +394,36 @@ async fn a_callback_may_replace_itself_and_call_back_in() {
     bob.candidates.drain();
     alice.connection.on_ice_candidate(None);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transceivers_without_end_are_refused_and_told_of_once() {
+    let alice = Peer::new();
+    let receive = RtpTransceiverInit {
+        direction: RtpTransceiverDirection::RecvOnly,
+        stream_ids: Vec::new(),
+        send_encodings: Vec::new(),
+    };
+    // While the first is told of, the driver has no time to tell of any other.
+    let (sender, mut needed) = Reports::new("need of negotiation");
+    let (go_on, may_go_on) = std::sync::mpsc::channel::<()>();
+    let may_go_on = std::sync::Mutex::new(may_go_on);
+    alice
+        .connection
+        .on_negotiation_needed(Some(Box::new(move |number| {
+            let _ = sender.send(number);
+            let _ = may_go_on.lock().unwrap().recv();
+        })));
+    let add = || {
+        let connection = &alice.connection;
+        connection.add_transceiver_for_media(MediaType::Audio, receive.clone())
+    };
+    add().unwrap();
+    assert_eq!(needed.next().await, 1);
+    let added = 1 + (0..3_000).map_while(|_| add().ok()).count();
+    assert_eq!(added, 500);
+    assert_eq!(add().unwrap_err().error_type, RtcErrorType::InvalidState);
+    drop(go_on);
+    assert_eq!(needed.next().await, 500, "the last of them, at once");
+    alice.connection.close();
+    assert_eq!(needed.drain(), []);
+}
