@@ -196,6 +196,7 @@ impl PeerGuard {
     }
 
     pub(crate) fn set_local_description(&self, desc: SessionDescription) -> Result<(), RtcError> {
+        desc.check_readable()?;
         self.change(|state| match desc.sdp_type() {
             SdpType::Offer => state.set_local_offer(desc),
             SdpType::Answer => state.set_local_answer(desc),
@@ -205,6 +206,7 @@ impl PeerGuard {
     }
 
     pub(crate) fn set_remote_description(&self, desc: SessionDescription) -> Result<(), RtcError> {
+        desc.check_readable()?;
         self.change(|state| match desc.sdp_type() {
             SdpType::Offer => {
                 let make = |state: &mut State, kind, track_id: &str| {

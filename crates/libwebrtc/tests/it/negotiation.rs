@@ -238,7 +238,15 @@ async fn a_rollback_takes_back_an_offer_of_either_side() {
 async fn what_does_not_fit_is_refused_and_changes_nothing() {
     let (mut alice, mut bob) = (Peer::new(), Peer::new());
     alice.channel("data", 100, false);
-    assert!(SessionDescription::parse("garbage", SdpType::Offer).is_err());
+    for sdp_type in [SdpType::Offer, SdpType::Answer] {
+        let garbage = || SessionDescription::parse("garbage", sdp_type).unwrap();
+        let connection = &alice.connection;
+        let local = connection.set_local_description(garbage()).await;
+        let remote = connection.set_remote_description(garbage()).await;
+        for error in [local.unwrap_err(), remote.unwrap_err()] {
+            assert_eq!(error.error_type, RtcErrorType::InvalidSdp);
+        }
+    }
     assert!(IceCandidate::parse("0", 0, "garbage").is_err());
 
     let error = alice
