@@ -367,6 +367,11 @@ impl TransceiverCore {
         self.state.lock().receive.track.clone()
     }
 
+    /// Whether the peer sends, as far as was negotiated.
+    pub(super) fn is_receiving(&self) -> bool {
+        self.state.lock().receive.msid.is_some()
+    }
+
     pub(crate) fn receiver_stream_ids(&self) -> Vec<String> {
         let state = self.state.lock();
         state
