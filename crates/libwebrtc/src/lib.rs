@@ -6,6 +6,7 @@
 //! README lists it.
 
 mod audio;
+mod crypto;
 mod e2ee;
 mod enum_dispatch;
 mod error;

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use crate::{
-    MediaType, RtcError,
+    MediaType, RtcError, crypto,
+    native::device_state::DeviceState,
     peer::{PeerGuard, capabilities},
     peer_connection::PeerConnection,
     rtp_parameters::RtpCapabilities,
@@ -73,10 +74,20 @@ impl Default for RtcConfiguration {
     }
 }
 
-/// Where connections and local tracks come from. It holds no resources of its own.
-#[derive(Clone, Default)]
+/// Where connections and local tracks come from. It holds no resources of its own. Making one
+/// chooses the process' implementation of cryptography for rustls, where the process has not.
+#[derive(Clone)]
 pub struct PeerConnectionFactory {
-    devices: crate::native::device_state::DeviceState,
+    devices: DeviceState,
+}
+
+impl Default for PeerConnectionFactory {
+    fn default() -> Self {
+        crypto::choose_provider();
+        Self {
+            devices: DeviceState::default(),
+        }
+    }
 }
 
 impl fmt::Debug for PeerConnectionFactory {

@@ -55,7 +55,7 @@ const SHORTEST_PIECE: i64 = 8 * TICKS_PER_MS;
 /// After another SSRC took over, so long the old one's stragglers are ignored.
 const STRAGGLERS: i64 = 1_000 * TICKS_PER_MS;
 
-/// What a player has seen and done. All but the last three only grow. Sound is counted in ticks
+/// What a player has seen and done. All but the last two only grow. Sound is counted in ticks
 /// of the media clock, whatever the rate of the stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct PlayoutStats {
@@ -93,6 +93,41 @@ pub(crate) struct PlayoutStats {
     pub(crate) target_ticks: u64,
     /// Root mean square of the last frame, full scale being 1.
     pub(crate) level: f64,
+}
+
+impl PlayoutStats {
+    /// The counters of one player after another: `before` is what others had counted when this one
+    /// took over, and `unheard` what it had counted by itself until then.
+    pub(crate) fn following(&self, before: &Self, unheard: &Self) -> Self {
+        macro_rules! follow {
+            ($($counter:ident),*) => {
+                Self {
+                    $($counter: before.$counter + self.$counter - unheard.$counter,)*
+                    target_ticks: self.target_ticks,
+                    level: self.level,
+                }
+            };
+        }
+        follow!(
+            packets,
+            duplicates,
+            late,
+            invalid,
+            copies,
+            spare_copies,
+            frames,
+            played_ticks,
+            waited,
+            meant_to_wait,
+            recovered_ticks,
+            concealed_ticks,
+            silent_ticks,
+            concealments,
+            hurried_ticks,
+            lingered_ticks,
+            energy
+        )
+    }
 }
 
 /// How much later than a turn something is due, in ticks.

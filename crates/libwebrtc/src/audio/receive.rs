@@ -45,7 +45,7 @@ const MAX_STEPS: i64 = PACKET_TICKS as i64 / 2;
 pub(crate) struct ReceiveStats {
     /// What came, whether or not anybody listened.
     pub(crate) reception: ReceptionStats,
-    /// Of the stream that was attached first; nothing while there is none.
+    /// Of the stream that was attached first, and of those that were before it.
     pub(crate) playout: PlayoutStats,
 }
 
@@ -70,6 +70,10 @@ struct Streams {
     /// `None` while there is no stream.
     clock: Option<Clock>,
     ended: bool,
+    /// What the streams that were first one after the other have done, so that counters never go
+    /// back; and what the one that is first now had done before it was.
+    before: PlayoutStats,
+    unheard: PlayoutStats,
 }
 
 /// When frames are handed out.
@@ -220,6 +224,7 @@ impl ReceiveTrack {
             let mut streams = self.shared.streams.lock();
             streams.ended = true;
             streams.clock = None;
+            streams.before = streams.playout();
             std::mem::take(&mut streams.attached)
         };
         for stream in attached.iter() {
@@ -233,12 +238,9 @@ impl ReceiveTrack {
     }
 
     pub(crate) fn stats(&self) -> ReceiveStats {
-        let first = self.shared.streams.lock().attached.first().cloned();
         ReceiveStats {
             reception: self.shared.reception.lock().stats(),
-            playout: first
-                .map(|stream| stream.playout.lock().stats())
-                .unwrap_or_default(),
+            playout: self.shared.streams.lock().playout(),
         }
     }
 
@@ -260,6 +262,14 @@ impl ReceiveTrack {
 
     fn detach(&self, stream: &Arc<Stream>) {
         let mut streams = self.shared.streams.lock();
+        let is_first = |first: &Arc<Stream>| Arc::ptr_eq(first, stream);
+        if streams.attached.first().is_some_and(is_first) {
+            streams.before = streams.playout();
+            let next = streams.attached.get(1);
+            streams.unheard = next
+                .map(|next| next.playout.lock().stats())
+                .unwrap_or_default();
+        }
         let others = streams.attached.iter();
         let others = others.filter(|other| !Arc::ptr_eq(other, stream)).cloned();
         streams.attached = others.collect();
@@ -270,6 +280,21 @@ impl ReceiveTrack {
 }
 
 impl Streams {
+    /// What has been played, by whichever stream was first.
+    fn playout(&self) -> PlayoutStats {
+        match self.attached.first() {
+            Some(first) => {
+                let first = first.playout.lock().stats();
+                first.following(&self.before, &self.unheard)
+            }
+            None => PlayoutStats {
+                target_ticks: 0,
+                level: 0.0,
+                ..self.before
+            },
+        }
+    }
+
     /// From one tick to the next.
     fn interval(&self) -> Duration {
         let is_roomy = |stream: &Arc<Stream>| stream.frames.capacity() >= ROOMY_QUEUE;
@@ -508,6 +533,33 @@ mod tests {
         assert_eq!(track.stats().playout.frames, 15);
         drop(stream);
         assert_eq!(track.next_tick(), None);
+    }
+
+    #[tokio::test]
+    async fn counters_go_on_where_another_stream_is_first() {
+        let (track, _) = track();
+        let play = |ticks| {
+            for _ in 0..ticks {
+                track.tick(track.next_tick().unwrap());
+            }
+            track.stats().playout.frames
+        };
+        let first = stream(&track, 16_000, 100);
+        assert_eq!(play(5), 10);
+        let second = stream(&track, 8_000, 100);
+        assert_eq!(play(5), 20);
+        drop(first);
+        let playout = track.stats().playout;
+        assert_eq!(playout.frames, 20, "the second has 10");
+        assert_eq!(play(5), 30);
+        drop(second);
+        let silent = track.stats().playout;
+        assert_eq!((silent.frames, silent.target_ticks), (30, 0));
+        assert!(silent.concealed_ticks >= playout.concealed_ticks);
+        let _third = stream(&track, 8_000, 100);
+        assert_eq!(play(1), 32);
+        track.end();
+        assert_eq!(track.stats().playout.frames, 32);
     }
 
     #[tokio::test]

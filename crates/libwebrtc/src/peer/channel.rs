@@ -13,7 +13,10 @@ use super::{
     handlers::{ChannelHandlers, Event},
     stream_limit::MAX_STREAMS,
 };
-use crate::data_channel::{DataChannelError, DataChannelInit, DataChannelState};
+use crate::{
+    RtcError,
+    data_channel::{DataChannelError, DataChannelInit, DataChannelState},
+};
 
 /// Bytes that may wait in a channel. The C++ engine has the same bound, and the SDK keeps its own
 /// queue behind a much lower one.
@@ -246,37 +249,47 @@ impl ChannelCore {
             }
             return;
         };
-        let mut is_refused = false;
-        while let Some(message) = state.queue.front() {
-            match engine.write(id, message.binary, &message.data) {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => {
-                    log::warn!("data channel {}: {}", self.label, error.message);
-                    is_refused = true;
-                    break;
-                }
-            }
-            let length = message.data.len();
-            state.queue.pop_front();
-            state.queued_bytes -= length;
-            state.held_bytes += length;
-            state.counters.messages_sent = state.counters.messages_sent.wrapping_add(1);
-            state.counters.bytes_sent += length as u64;
+        let refused = state.hand_over(|message| {
+            let written = engine.write(id, message.binary, &message.data);
+            written.inspect_err(|error| {
+                log::warn!("data channel {}: {}", self.label, error.message);
+            })
+        });
+        let held = engine.buffered(id).min(state.held_bytes);
+        // Who counts what waits has to hear of all that no longer does.
+        let drained = state.held_bytes - held + refused;
+        state.held_bytes = held;
+        if drained > 0 {
+            events.push_back(Event::ChannelDrained(Arc::clone(self), drained as u64));
         }
-        if state.held_bytes > 0 {
-            let held = engine.buffered(id).min(state.held_bytes);
-            let drained = state.held_bytes - held;
-            state.held_bytes = held;
-            if drained > 0 {
-                events.push_back(Event::ChannelDrained(Arc::clone(self), drained as u64));
-            }
-        }
-        let may_close = state.stream_id.is_some() && (state.queue.is_empty() || is_refused);
+        let may_close = state.stream_id.is_some() && state.queue.is_empty();
         if state.state == DataChannelState::Closing && may_close && !state.closing_sent {
             state.closing_sent = true;
             engine.close_channel(id);
         }
+    }
+}
+
+impl ChannelState {
+    /// Writes what waits, until there is no room. A message that is refused is dropped, for it would
+    /// be refused again, and the others behind it could never leave. Answers the bytes that were.
+    fn hand_over(&mut self, mut write: impl FnMut(&Message) -> Result<bool, RtcError>) -> usize {
+        let mut refused = 0;
+        while let Some(message) = self.queue.front() {
+            let length = message.data.len();
+            match write(message) {
+                Ok(true) => {
+                    self.held_bytes += length;
+                    self.counters.messages_sent = self.counters.messages_sent.wrapping_add(1);
+                    self.counters.bytes_sent += length as u64;
+                }
+                Ok(false) => break,
+                Err(_) => refused += length,
+            }
+            self.queue.pop_front();
+            self.queued_bytes -= length;
+        }
+        refused
     }
 }
 
@@ -308,4 +321,34 @@ pub(super) fn advance_all(
         }
     }
     channels.retain(|channel| channel.state() != DataChannelState::Closed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_is_refused_holds_up_none_of_those_behind_it() {
+        let channel = ChannelCore::new("data", DataChannelInit::default(), Weak::new());
+        channel.state.lock().state = DataChannelState::Open;
+        for data in ["first", "refused", "second", "no room", "third"] {
+            channel.send(data.as_bytes(), true).unwrap();
+        }
+        let mut state = channel.state.lock();
+        let mut written = Vec::new();
+        let refused = state.hand_over(|message| match &message.data[..] {
+            b"refused" => Err(RtcError::internal("no")),
+            b"no room" => Ok(false),
+            data => {
+                written.push(String::from_utf8_lossy(data).into_owned());
+                Ok(true)
+            }
+        });
+        assert_eq!(
+            (&written[..], refused),
+            (&["first".into(), "second".into()][..], 7)
+        );
+        assert_eq!((state.queue.len(), state.queued_bytes), (2, 12));
+        assert_eq!((state.held_bytes, state.counters.messages_sent), (11, 2));
+    }
 }

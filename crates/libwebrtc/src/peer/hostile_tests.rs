@@ -150,3 +150,61 @@ fn candidates_without_end_are_not_remembered() {
     assert!((2_000..2_100).contains(&known), "{known} of 6,400");
     link.pass(MILLISECOND);
 }
+
+#[test]
+fn candidates_at_any_pace_are_refused_without_a_word_for_each() {
+    let mut link = link();
+    for port in 1..=500 {
+        let theirs = LocalCandidate::host(Transport::Udp, ([10, 0, 1, 1], port).into());
+        let line = engine::candidate_line(&theirs).unwrap();
+        link.state.use_remote_candidate(&line);
+    }
+    // The link has its one path as well.
+    assert!((430..=437).contains(&link.state.refused_candidates));
+}
+
+#[test]
+fn sources_that_are_announced_without_end_make_no_streams() {
+    let mut link = link();
+    for section in 0..100 {
+        let first = 100_000 + section * 100;
+        let ssrcs: Vec<u32> = (first..first + 100).collect();
+        let engine = link.state.engine.as_mut().unwrap();
+        engine.receive_audio(&format!("s{section}"), &ssrcs, false);
+    }
+    let engine = link.state.engine.as_mut().unwrap();
+    let all = 100_000..110_000;
+    let known = all.clone().filter(|s| engine.section_of(*s).is_some());
+    assert!((1_990..=2_000).contains(&known.count()));
+    // Those that go make room.
+    engine.stop_receiving(&all.collect::<Vec<_>>());
+    engine.receive_audio("s1", &[200_000], false);
+    assert!(engine.section_of(200_000).is_some());
+}
+
+#[test]
+fn what_anybody_could_have_sent_is_no_sign_of_life() {
+    let mut link = Link::new(false);
+    link.come_up();
+    assert_eq!(link.state.liveness.state(), PeerConnectionState::Connected);
+    let answer = {
+        let mut answer = vec![1, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42];
+        answer.extend([7; 12]);
+        answer
+    };
+    let (_, check) = link.stun(&mut Input::new(&[8 | 16, 0, 1, 2, 3, 4]));
+    let dtls = vec![22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 9, 0, 1, 1];
+    for _ in 0..12 {
+        link.wait(MILLISECOND * 500);
+        for forged in [&answer, &check, &dtls, &packet(1_000)] {
+            link.hear(THEIRS, forged);
+        }
+    }
+    assert_eq!(
+        link.state.liveness.state(),
+        PeerConnectionState::Disconnected
+    );
+    link.pass(MILLISECOND * 3_000);
+    link.pass(MILLISECOND * 3_000);
+    assert_eq!(link.state.liveness.state(), PeerConnectionState::Connected);
+}

@@ -26,7 +26,7 @@ pub(super) struct Liveness {
     state: State,
     /// When the state began.
     since: Instant,
-    /// When anything was last received.
+    /// When anything was last received that only the peer can have sent.
     heard: Instant,
     secured: bool,
     ice: IceState,
@@ -76,7 +76,8 @@ impl Liveness {
         self.settle(now);
     }
 
-    /// A datagram has come.
+    /// Something has come that only the peer can have sent: anybody else could keep a dead
+    /// connection alive with less.
     pub(super) fn heard(&mut self, now: Instant) {
         self.heard = now;
         if self.state == State::Disconnected {

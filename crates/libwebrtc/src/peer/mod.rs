@@ -76,6 +76,11 @@ use crate::{
 /// half of all runs. The C++ engine waits here for its threads.
 const LEAVE_TAKING: Duration = Duration::from_millis(1);
 
+/// Transceivers that can be added to a connection. The SDK adds as many as the server asks for, up
+/// to billions; rooms need one for each track that is heard at a time, and servers ask for some
+/// tens. What a description brings is bounded by its sections.
+const MAX_TRANSCEIVERS: usize = 500;
+
 /// What a connection's API, driver, channels and transceivers share.
 pub(crate) struct PeerShared {
     state: Mutex<State>,
@@ -179,7 +184,7 @@ impl PeerGuard {
                     .iter()
                     .any(|transceiver| transceiver.kind() == kind)
                 {
-                    self.add(state, kind, None, receive_only());
+                    self.add(state, kind, None, receive_only())?;
                 }
             }
             state.create_offer(options.ice_restart)
@@ -191,6 +196,7 @@ impl PeerGuard {
     }
 
     pub(crate) fn set_local_description(&self, desc: SessionDescription) -> Result<(), RtcError> {
+        desc.check_readable()?;
         self.change(|state| match desc.sdp_type() {
             SdpType::Offer => state.set_local_offer(desc),
             SdpType::Answer => state.set_local_answer(desc),
@@ -200,6 +206,7 @@ impl PeerGuard {
     }
 
     pub(crate) fn set_remote_description(&self, desc: SessionDescription) -> Result<(), RtcError> {
+        desc.check_readable()?;
         self.change(|state| match desc.sdp_type() {
             SdpType::Offer => {
                 let make = |state: &mut State, kind, track_id: &str| {
@@ -244,7 +251,7 @@ impl PeerGuard {
     ) -> Result<RtpTransceiver, RtcError> {
         check_sendable(&track)?;
         let kind = kind_of(&track);
-        self.change(|state| Ok(self.add(state, kind, Some(track), init)))
+        self.change(|state| self.add(state, kind, Some(track), init))
     }
 
     pub(crate) fn add_transceiver_for_media(
@@ -261,7 +268,7 @@ impl PeerGuard {
                 ));
             }
         };
-        self.change(|state| Ok(self.add(state, kind, None, init)))
+        self.change(|state| self.add(state, kind, None, init))
     }
 
     pub(crate) fn add_track(
@@ -290,7 +297,7 @@ impl PeerGuard {
                 stream_ids,
                 send_encodings: Vec::new(),
             };
-            let transceiver = self.add(state, kind, Some(track), init);
+            let transceiver = self.add(state, kind, Some(track), init)?;
             transceiver.core.open_to_offers();
             Ok(transceiver.sender())
         })
@@ -312,16 +319,24 @@ impl PeerGuard {
     }
 
     /// Adds a transceiver that the next offer will contain.
+    ///
+    /// # Errors
+    /// Where there are too many.
     fn add(
         &self,
         state: &mut State,
         kind: MediaKind,
         track: Option<MediaStreamTrack>,
         init: RtpTransceiverInit,
-    ) -> RtpTransceiver {
+    ) -> Result<RtpTransceiver, RtcError> {
+        if state.transceivers.len() >= MAX_TRANSCEIVERS {
+            return Err(RtcError::invalid_state(format!(
+                "the connection has {MAX_TRANSCEIVERS} transceivers and takes no more"
+            )));
+        }
         let core = self.make(state, kind, track, init, None);
         state.negotiation_needed();
-        RtpTransceiver { core }
+        Ok(RtpTransceiver { core })
     }
 
     fn make(

@@ -11,9 +11,8 @@ use crate::{RtcError, engine_options};
 /// application.
 const MAX_THREADS: usize = 4;
 
-/// Most threads that look up names of servers, which the system does blocking. Connections of one
-/// program ask for the same few names; where those hang, more threads would hang too.
-const MAX_LOOK_UPS: usize = 4;
+/// Most threads for what blocks: certificates are read once, and keys derived on two at a time.
+const MAX_BLOCKING: usize = 4;
 
 /// The runtime of a driver: the multi-threaded one that the connection is made in, else the
 /// engine's own, so that connections can be made outside of any. See
@@ -38,7 +37,7 @@ fn own() -> Result<Handle, RtcError> {
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
         Builder::new_multi_thread()
             .worker_threads(cores.min(MAX_THREADS))
-            .max_blocking_threads(MAX_LOOK_UPS)
+            .max_blocking_threads(MAX_BLOCKING)
             .thread_name("libwebrtc")
             .enable_io()
             .enable_time()

@@ -76,6 +76,8 @@ pub(super) struct State {
     /// TCP candidates of the peer that the driver is to dial.
     pub(super) dials: Vec<Dial>,
     waiting_candidates: Vec<String>,
+    /// Candidates of the peer that were too many.
+    pub(super) refused_candidates: u64,
 
     /// What the driver is to tell the application.
     pub(super) events: VecDeque<Event>,
@@ -137,6 +139,7 @@ impl State {
             ice_generation: 0,
             dials: Vec::new(),
             waiting_candidates: Vec::new(),
+            refused_candidates: 0,
             events: VecDeque::new(),
             opened_channels: 0,
             closed_channels: 0,
@@ -164,10 +167,20 @@ impl State {
         Ok(())
     }
 
+    /// The application is told once, however often this was so before it could be.
     pub(super) fn negotiation_needed(&mut self) {
         self.negotiation_number = self.negotiation_number.wrapping_add(1);
-        self.events
-            .push_back(Event::NegotiationNeeded(self.negotiation_number));
+        let pending = self.events.iter_mut().find_map(|event| match event {
+            Event::NegotiationNeeded(number) => Some(number),
+            _ => None,
+        });
+        match pending {
+            Some(number) => *number = self.negotiation_number,
+            None => {
+                let event = Event::NegotiationNeeded(self.negotiation_number);
+                self.events.push_back(event);
+            }
+        }
     }
 
     pub(super) fn set_signaling(&mut self, signaling: SignalingState) {
@@ -307,8 +320,16 @@ impl State {
             _ if self.waiting_candidates.len() < MAX_WAITING_CANDIDATES => {
                 self.waiting_candidates.push(line.to_owned());
             }
-            _ => log::warn!("too many candidates before the connection begins"),
+            _ => self.refuse_candidate(),
         }
+    }
+
+    /// Says so for the first, and at the end how many there were: a peer can send them at any pace.
+    fn refuse_candidate(&mut self) {
+        if self.refused_candidates == 0 {
+            log::warn!("the peer has too many candidates; those beyond are not used");
+        }
+        self.refused_candidates += 1;
     }
 
     pub(super) fn use_waiting_candidates(&mut self) {
@@ -323,7 +344,9 @@ impl State {
         let Some(engine) = &mut self.engine else {
             return;
         };
-        engine.add_remote_candidate(line);
+        if !engine.add_remote_candidate(line) {
+            self.refuse_candidate();
+        }
         if let Ok(CandidateLine {
             transport: Protocol::Tcp,
             address: Some(remote),
@@ -346,6 +369,10 @@ impl State {
     /// Ends everything but the farewell. Answers the transceivers, to be ended without the lock.
     pub(super) fn close(&mut self, now: Instant) -> Vec<Arc<TransceiverCore>> {
         self.is_closed = true;
+        if self.refused_candidates > 0 {
+            let count = self.refused_candidates;
+            log::warn!("{count} candidates of the peer were too many and not used");
+        }
         self.liveness.closed(now);
         self.reported = PeerConnectionState::Closed;
         self.signaling = SignalingState::Closed;

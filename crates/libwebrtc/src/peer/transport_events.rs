@@ -14,6 +14,9 @@ use crate::{audio::RtpInfo, data_channel::DataChannel};
 
 impl State {
     pub(super) fn on_transport(&mut self, now: Instant, output: EngineOutput) {
+        if output.is_from_peer() {
+            self.liveness.heard(now);
+        }
         match output {
             // The driver's business.
             EngineOutput::Wait(_) | EngineOutput::Packet(_) => {}

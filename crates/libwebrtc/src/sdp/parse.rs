@@ -19,8 +19,9 @@ const MAX_CREDENTIAL: usize = 256;
 /// Longest digest of a certificate: SHA-512.
 const MAX_DIGEST: usize = 64;
 
-/// Longest mid; those in use have one to three characters.
-const MAX_MID: usize = 64;
+/// Longest mid; those in use have one to three characters. The transport tells sections apart by so
+/// many, as a header extension carries them. Source: RFC 8843, section 15.1.
+const MAX_MID: usize = 16;
 
 /// Candidates of a section that are kept: what is used of all of them together.
 const MAX_CANDIDATES: usize = 64;

@@ -149,6 +149,14 @@ fn what_no_message_has_room_for_is_refused() {
 }
 
 #[test]
+fn mids_that_the_transport_could_not_tell_apart_are_refused() {
+    let with = |mid: &str| parse(&OFFER.replace("a=mid:x", &format!("a=mid:{mid}")));
+    with("0123456789abcdef").unwrap();
+    let error = with("0123456789abcdef1").unwrap_err();
+    assert_eq!(error.line, "a=mid:0123456789abcdef1");
+}
+
+#[test]
 fn what_is_written_is_read_back() {
     let session = parse(OFFER).unwrap();
     let again = parse(&session.to_string()).unwrap();

@@ -8,4 +8,5 @@ mod negotiation;
 mod network;
 mod pair;
 mod statistics;
+mod tls;
 mod tone;

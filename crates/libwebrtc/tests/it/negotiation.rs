@@ -238,7 +238,15 @@ async fn a_rollback_takes_back_an_offer_of_either_side() {
 async fn what_does_not_fit_is_refused_and_changes_nothing() {
     let (mut alice, mut bob) = (Peer::new(), Peer::new());
     alice.channel("data", 100, false);
-    assert!(SessionDescription::parse("garbage", SdpType::Offer).is_err());
+    for sdp_type in [SdpType::Offer, SdpType::Answer] {
+        let garbage = || SessionDescription::parse("garbage", sdp_type).unwrap();
+        let connection = &alice.connection;
+        let local = connection.set_local_description(garbage()).await;
+        let remote = connection.set_remote_description(garbage()).await;
+        for error in [local.unwrap_err(), remote.unwrap_err()] {
+            assert_eq!(error.error_type, RtcErrorType::InvalidSdp);
+        }
+    }
     assert!(IceCandidate::parse("0", 0, "garbage").is_err());
 
     let error = alice
@@ -393,4 +401,37 @@ async fn a_callback_may_replace_itself_and_call_back_in() {
     alice.candidates.drain();
     bob.candidates.drain();
     alice.connection.on_ice_candidate(None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transceivers_without_end_are_refused_and_told_of_once() {
+    let alice = Peer::new();
+    let receive = RtpTransceiverInit {
+        direction: RtpTransceiverDirection::RecvOnly,
+        stream_ids: Vec::new(),
+        send_encodings: Vec::new(),
+    };
+    // While the first is told of, the driver has no time to tell of any other.
+    let (sender, mut needed) = Reports::new("need of negotiation");
+    let (go_on, may_go_on) = std::sync::mpsc::channel::<()>();
+    let may_go_on = std::sync::Mutex::new(may_go_on);
+    alice
+        .connection
+        .on_negotiation_needed(Some(Box::new(move |number| {
+            let _ = sender.send(number);
+            let _ = may_go_on.lock().unwrap().recv();
+        })));
+    let add = || {
+        let connection = &alice.connection;
+        connection.add_transceiver_for_media(MediaType::Audio, receive.clone())
+    };
+    add().unwrap();
+    assert_eq!(needed.next().await, 1);
+    let added = 1 + (0..3_000).map_while(|_| add().ok()).count();
+    assert_eq!(added, 500);
+    assert_eq!(add().unwrap_err().error_type, RtcErrorType::InvalidState);
+    drop(go_on);
+    assert_eq!(needed.next().await, 500, "the last of them, at once");
+    alice.connection.close();
+    assert_eq!(needed.drain(), []);
 }

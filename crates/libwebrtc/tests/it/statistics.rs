@@ -235,3 +235,29 @@ async fn packets_carry_copies_where_both_prefer_it() {
     let codecs = transceiver.sender().parameters().codecs;
     assert_eq!(codecs[0].mime_type, "audio/red");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_track_that_has_ended_is_no_longer_told_of() {
+    let (mut alice, mut bob) = (Peer::new(), Peer::new());
+    let (transceiver, _tone) = publish(&alice, None);
+    negotiate(&mut alice, &mut bob, false).await;
+    connected(&mut alice, &mut bob).await;
+    let event = bob.tracks.next().await;
+    let _stream = listen(event.track, 10).await;
+    let records = || async { bob.connection.get_stats().await.unwrap() };
+    assert!(inbound(&records().await).is_some());
+    alice.connection.remove_track(transceiver.sender()).unwrap();
+    let offer = alice.offer(false).await;
+    let answer = bob.answer(offer).await;
+    alice
+        .connection
+        .set_remote_description(answer)
+        .await
+        .unwrap();
+    assert!(inbound(&records().await).is_none());
+    assert!(event.receiver.get_stats().await.unwrap().is_empty());
+    let sent = || async { alice.connection.get_stats().await.unwrap() };
+    assert!(outbound(&sent().await).is_some());
+    transceiver.stop().unwrap();
+    assert!(outbound(&sent().await).is_none());
+}

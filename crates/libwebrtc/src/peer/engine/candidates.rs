@@ -75,14 +75,15 @@ impl Engine {
         }
     }
 
-    /// Adds a candidate of the peer; lines that cannot be used are ignored.
-    pub(in crate::peer) fn add_remote_candidate(&mut self, line: &str) {
+    /// Adds a candidate of the peer; lines that cannot be used are ignored. Answers `false` where
+    /// there are too many.
+    pub(in crate::peer) fn add_remote_candidate(&mut self, line: &str) -> bool {
         match Candidate::from_sdp_string(line) {
             Ok(_)
                 if self.remote_candidates.len() >= MAX_REMOTE_CANDIDATES
                     || self.candidates_ever >= MAX_CANDIDATES_EVER =>
             {
-                log::warn!("the peer has too many candidates");
+                return false;
             }
             Ok(candidate) if self.remote_candidates.contains(&candidate) => {}
             Ok(candidate) => {
@@ -92,6 +93,7 @@ impl Engine {
             }
             Err(error) => log::debug!("candidate {line:?} is not used: {error}"),
         }
+        true
     }
 
     /// Begins anew with ICE; the old path is used until there is a new one.

@@ -14,7 +14,7 @@ mod streams;
 
 use std::{
     collections::{HashMap, HashSet},
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -71,6 +71,9 @@ const REPEATED_PAYLOAD_TYPE: u8 = 64;
 
 /// How often str0m tells what it has counted: as often as anybody asks.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Where no peer is.
+const ELSEWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// What has to be known before a connection can begin.
 pub(super) struct Setup<'a> {
@@ -216,7 +219,9 @@ impl Engine {
         self.traffic
     }
 
-    /// Takes a datagram and answers whether it belongs here. What does not parse is ignored.
+    /// Takes a datagram. What does not parse is ignored. Answers whether it is a check of the
+    /// path that only the peer can have made; of all else that comes, the rest of this module says
+    /// whether it could be decrypted.
     pub(super) fn receive(&mut self, now: Instant, arrival: &Arrival<'_>) -> bool {
         let Arrival {
             transport,
@@ -224,15 +229,22 @@ impl Engine {
             destination,
             bytes,
         } = *arrival;
+        let is_check = is_stun(bytes);
+        // str0m lets everything pass that seems to come from where the peer is; a check from
+        // elsewhere has to be genuine.
+        let seen_from = if is_check { ELSEWHERE } else { source };
         let protocol = match transport {
             Transport::Udp => Protocol::Udp,
             Transport::Tcp => Protocol::Tcp,
         };
-        let Ok(datagram) = Receive::new(protocol, source, destination, bytes) else {
+        let datagram = |from| {
+            let datagram = Receive::new(protocol, from, destination, bytes);
+            datagram.map(|datagram| Input::Receive(now, datagram))
+        };
+        let (Ok(seen), Ok(input)) = (datagram(seen_from), datagram(source)) else {
             return false;
         };
-        let input = Input::Receive(now, datagram);
-        if !self.rtc.accepts(&input) || !self.may_be_new(source, bytes) {
+        if !self.rtc.accepts(&seen) || !self.may_be_new(source, bytes) {
             return false;
         }
         self.traffic.packets_received += 1;
@@ -240,13 +252,13 @@ impl Engine {
         if let Err(error) = self.rtc.handle_input(input) {
             log::debug!("a datagram from {source} was refused: {error}");
         }
-        true
+        is_check
     }
 
     /// Notes where the peer sends checks from. Answers whether they are to be looked at.
     fn may_be_new(&mut self, source: SocketAddr, bytes: &[u8]) -> bool {
         let is_known = |told: &Candidate| told.addr() == source;
-        if !is_check(bytes)
+        if !is_request(bytes)
             || self.untold.contains(&source)
             || self.remote_candidates.iter().any(is_known)
         {
@@ -325,7 +337,12 @@ impl Engine {
     }
 }
 
+/// Whether it is a message of STUN, if anything. Source: RFC 7983, section 7.
+fn is_stun(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(|first| *first < 4)
+}
+
 /// Whether it is a request of STUN. Source: RFC 8489, section 5.
-fn is_check(bytes: &[u8]) -> bool {
+fn is_request(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0, 1])
 }

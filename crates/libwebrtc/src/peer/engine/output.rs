@@ -61,6 +61,22 @@ pub(in crate::peer) enum EngineOutput {
     Closed,
 }
 
+impl EngineOutput {
+    /// Whether something came just now that only the peer can have encrypted.
+    pub(in crate::peer) fn is_from_peer(&self) -> bool {
+        match self {
+            Self::Rtp(_) | Self::ChannelOpen { .. } | Self::ChannelData { .. } => true,
+            Self::Report { report, .. } => matches!(report, Report::Sender { .. }),
+            Self::Wait(_)
+            | Self::Packet(_)
+            | Self::Secured
+            | Self::Ice(_)
+            | Self::ChannelClosed(_)
+            | Self::Closed => false,
+        }
+    }
+}
+
 pub(super) fn translate(event: RtcEvent) -> Option<EngineOutput> {
     Some(match event {
         RtcEvent::Connected => EngineOutput::Secured,

@@ -25,6 +25,11 @@ const MAX_ROUND_TRIP_TO_ASK: Duration = Duration::from_millis(150);
 /// each; a room in which somebody speaks up every ten seconds has so many in a day and a half.
 const MAX_SOURCES_EVER: usize = 16_384;
 
+/// Sources that descriptions may announce at a time, over all sections: one for each section that
+/// there can be, where people have one or two. str0m makes a stream of some 1 kB for each. What is
+/// sent by others is still found by the section that their packets name.
+const MAX_ANNOUNCED: usize = 2_000;
+
 /// What is written before an Opus packet.
 pub(in crate::peer) struct RtpOut {
     pub(in crate::peer) ssrc: u32,
@@ -46,7 +51,11 @@ impl Engine {
             self.asking.remove(&mid)
         };
         let pays = asks_again && !self.is_far_away;
-        for ssrc in ssrcs {
+        let room = MAX_ANNOUNCED.saturating_sub(self.mids.len());
+        if ssrcs.len() > room {
+            log::debug!("section {mid}: {} sources are too many", ssrcs.len() - room);
+        }
+        for ssrc in ssrcs.iter().take(room) {
             let mut api = self.rtc.direct_api();
             let stream = api.expect_stream_rx((*ssrc).into(), None, mid, None);
             stream.suppress_nack(!pays);

@@ -267,8 +267,10 @@ impl Link {
     /// A datagram reaches us.
     pub(in crate::peer) fn hear(&mut self, source: &str, datagram: &[u8]) {
         let arrival = arrival(source, OURS, datagram);
-        if let Some(engine) = &mut self.state.engine {
-            engine.receive(self.now, &arrival);
+        if let Some(engine) = &mut self.state.engine
+            && engine.receive(self.now, &arrival)
+        {
+            self.state.liveness.heard(self.now);
         }
         self.drain();
     }

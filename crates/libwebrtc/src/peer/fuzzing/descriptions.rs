@@ -151,7 +151,9 @@ fn as_answer(state: &mut State, text: &str) -> Result<(), RtcError> {
 
 fn parse(text: &str, sdp_type: SdpType) -> Result<SessionDescription, RtcError> {
     let parsed = SessionDescription::parse(text, sdp_type);
-    parsed.map_err(|error| RtcError::internal(error.to_string()))
+    let parsed = parsed.map_err(|error| RtcError::internal(error.to_string()))?;
+    parsed.check_readable()?;
+    Ok(parsed)
 }
 
 /// Lets some time pass, as the driver would.

@@ -14,6 +14,7 @@ use super::{
     Found, LocalCandidate, Network, RETIREMENT, Step, Transport, addresses,
     addresses::{can_reach, is_usable},
     limited,
+    names::names,
     relay::Standing,
     relay_link::RelayLink,
     server::{self, Host, Login, Server, Service},
@@ -72,11 +73,8 @@ impl Default for Plan {
 #[derive(Default)]
 pub(super) struct Gathering {
     plan: Plan,
-    /// How often it has begun.
-    round: u64,
+    has_begun: bool,
     is_under_way: bool,
-    /// Names being looked up for this round.
-    looking_up: usize,
     hosts: Vec<LocalCandidate>,
     reflexive: Vec<LocalCandidate>,
     questions: Vec<(String, Question)>,
@@ -87,7 +85,6 @@ pub(super) struct Gathering {
 
 /// A server whose name has been looked up.
 pub(super) struct Resolved {
-    round: u64,
     url: String,
     server: Server,
     login: Login,
@@ -141,10 +138,9 @@ impl Gathering {
 impl Network {
     /// Begins to gather, or begins anew: everything that can be told is told again.
     pub(in crate::peer) fn gather(&mut self, now: Instant, plan: Plan) {
-        let is_first = self.gathering.round == 0;
-        self.gathering.round += 1;
+        let is_first = !std::mem::replace(&mut self.gathering.has_begun, true);
         self.gathering.is_under_way = true;
-        self.gathering.looking_up = 0;
+        self.look_ups.clear();
         self.gathering.questions.clear();
         for candidate in self.gathering.reflexive.drain(..) {
             self.found.push(Found::Lost(candidate));
@@ -248,15 +244,13 @@ impl Network {
         if is_needless || is_relay && self.relays.iter().any(is_kept) {
             return;
         }
-        let (round, url, port) = (self.gathering.round, url.to_owned(), server.port);
+        let port = server.port;
         let mut resolved = Resolved {
-            round,
-            url,
+            url: url.to_owned(),
             server,
             login,
             addresses: Vec::new(),
         };
-        self.gathering.looking_up += 1;
         match resolved.server.host.clone() {
             Host::Address(ip) => {
                 resolved.addresses.push(SocketAddr::new(ip, port));
@@ -264,30 +258,28 @@ impl Network {
             }
             Host::Name(name) => {
                 let look_up = async move {
-                    let look_up = tokio::net::lookup_host((name, port));
+                    let look_up = names().look_up(now, &name);
                     match tokio::time::timeout(LOOK_UP_LIMIT, look_up).await {
-                        Ok(Ok(addresses)) => resolved.addresses.extend(addresses),
-                        Ok(Err(error)) => log::debug!("{} is unknown: {error}", resolved.url),
+                        Ok(Ok(ips)) => {
+                            let addresses = ips.iter().map(|ip| SocketAddr::new(*ip, port));
+                            resolved.addresses.extend(addresses);
+                        }
+                        Ok(Err(why)) => log::debug!("{} is unknown: {why}", resolved.url),
                         Err(_) => log::debug!("looking up {} takes too long", resolved.url),
                     }
-                    Step::Resolved(resolved)
+                    resolved
                 };
-                self.pending.push(look_up.boxed());
+                self.look_ups.push(look_up.boxed());
             }
         }
     }
 
     pub(super) fn on_resolved(&mut self, now: Instant, resolved: Resolved) {
-        if resolved.round != self.gathering.round {
-            return;
-        }
-        self.gathering.looking_up -= 1;
         let Resolved {
             url,
             server,
             login,
             mut addresses,
-            ..
         } = resolved;
         addresses.retain(|address| is_usable(*address));
         let v4 = addresses.iter().copied().find(SocketAddr::is_ipv4);
@@ -363,7 +355,7 @@ impl Network {
         let gathering = &mut self.gathering;
         let is_asking = |link: &RelayLink| link.standing() == Standing::Asking;
         if gathering.is_under_way
-            && gathering.looking_up == 0
+            && self.look_ups.is_empty()
             && gathering.questions.is_empty()
             && !self.relays.iter().any(is_asking)
         {
@@ -482,10 +474,61 @@ mod tests {
         for url in ["turn:192.0.2.1", "http://192.0.2.1", "stun:0.0.0.0"] {
             network.ask_server(Instant::now(), url, login());
         }
-        assert_eq!(network.gathering.looking_up, 0);
+        assert!(network.look_ups.is_empty());
         let found = network.take_found();
         assert_eq!(found.len(), 3);
         let is_failure = |found: &Found| matches!(found, Found::Failed(error) if error.error_code == UNREACHABLE);
         assert!(found.iter().all(is_failure));
+    }
+
+    fn stun(name: &str) -> Plan {
+        Plan {
+            servers: vec![IceServer {
+                urls: vec![format!("stun:{name}")],
+                username: String::new(),
+                password: String::new(),
+            }],
+            ..Plan::default()
+        }
+    }
+
+    #[test]
+    fn names_are_looked_up_without_the_applications_threads() {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .max_blocking_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let (done, is_done) = std::sync::mpsc::channel::<()>();
+        let busy = runtime.spawn_blocking(move || is_done.recv());
+        runtime.block_on(async {
+            let mut network = Network::default();
+            network.gather(Instant::now(), stun("localhost"));
+            assert_eq!(network.look_ups.len(), 1);
+            let looked_up = async {
+                while !network.look_ups.is_empty() {
+                    std::future::poll_fn(|cx| network.poll_ready(cx)).await;
+                    network.receive(Instant::now(), &mut |_| {});
+                }
+            };
+            let looked_up = tokio::time::timeout(2 * LOOK_UP_LIMIT, looked_up).await;
+            looked_up.expect("the one blocking thread is busy");
+            let is_failure = |found: &Found| matches!(found, Found::Failed(_));
+            assert!(!network.take_found().iter().any(is_failure));
+        });
+        done.send(()).unwrap();
+        runtime.block_on(busy).unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_new_round_no_longer_waits_for_the_look_ups_of_the_one_before() {
+        let mut network = Network::default();
+        let mut plan = stun("one.invalid");
+        plan.servers.extend(stun("two.invalid").servers);
+        network.gather(Instant::now(), plan);
+        assert_eq!(network.look_ups.len(), 2);
+        network.gather(Instant::now(), stun("three.invalid"));
+        assert_eq!(network.look_ups.len(), 1);
     }
 }

@@ -11,6 +11,7 @@ mod framing;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod gather;
+mod names;
 mod relay;
 mod relay_link;
 #[cfg(test)]
@@ -96,12 +97,13 @@ pub(super) struct Network {
     dialling: usize,
     generation: u64,
     pending: FuturesUnordered<BoxFuture<'static, Step>>,
+    /// Names of servers that the gathering under way waits for.
+    look_ups: FuturesUnordered<BoxFuture<'static, Resolved>>,
     found: Vec<Found>,
 }
 
 /// Something that took time has come to its end.
 enum Step {
-    Resolved(Resolved),
     /// The TCP candidate of the peer.
     Dialled(Dial, io::Result<Stream>),
     /// The TURN server of this number.
@@ -244,7 +246,11 @@ impl Network {
             is_ready |= stream.poll_ready(cx).is_ready();
         }
         while let Poll::Ready(Some(step)) = self.pending.poll_next_unpin(cx) {
-            self.on_step(Instant::now(), step);
+            self.on_step(step);
+            is_ready = true;
+        }
+        while let Poll::Ready(Some(resolved)) = self.look_ups.poll_next_unpin(cx) {
+            self.on_resolved(Instant::now(), resolved);
             is_ready = true;
         }
         if is_ready {
@@ -254,9 +260,8 @@ impl Network {
         }
     }
 
-    fn on_step(&mut self, now: Instant, step: Step) {
+    fn on_step(&mut self, step: Step) {
         match step {
-            Step::Resolved(resolved) => self.on_resolved(now, resolved),
             Step::Reached(number, result) => self.on_reached(number, result),
             Step::Dialled(dial, result) => {
                 self.dialling -= 1;

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, OnceLock};
 
-use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::crypto;
 
 /// The roots of this system (or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`), read once, when the
 /// first TLS connection needs them. Blocks for some 10 ms the first time.
@@ -21,7 +23,7 @@ fn load() -> Result<Arc<ClientConfig>, &'static str> {
     if added == 0 {
         return Err("this system has no root certificates");
     }
-    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let config = ClientConfig::builder_with_provider(crypto::provider())
         .with_safe_default_protocol_versions()
         .map_err(|_| "the crypto library speaks no version of TLS")?
         .with_root_certificates(roots)

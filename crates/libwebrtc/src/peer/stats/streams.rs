@@ -26,10 +26,10 @@ const CLOCK_HZ: f64 = 48_000.0;
 /// Ticks in a frame of 10 ms.
 const FRAME_TICKS: u64 = 480;
 
-/// What is sent by a transceiver; nothing before the first packet.
+/// What is sent by a transceiver; nothing before the first packet, nor once it is stopped.
 pub(super) fn outbound(state: &State, core: &TransceiverCore) -> Vec<RtcStats> {
     let (packets, bytes) = core.sent();
-    if packets == 0 {
+    if packets == 0 || core.is_stopped() {
         return Vec::new();
     }
     let ssrc = core.ssrc();
@@ -109,10 +109,11 @@ fn source(id: String, core: &TransceiverCore, measured: &Measured) -> RtcStats {
     })
 }
 
-/// What is received by a transceiver; nothing before the first packet.
+/// What is received by a transceiver; nothing before the first packet, nor once the track has ended.
 pub(super) fn inbound(core: &TransceiverCore) -> Vec<RtcStats> {
-    let MediaStreamTrack::Audio(track) = core.receiver_track() else {
-        return Vec::new();
+    let track = match core.receiver_track() {
+        MediaStreamTrack::Audio(track) if core.is_receiving() => track,
+        MediaStreamTrack::Audio(_) | MediaStreamTrack::Video(_) => return Vec::new(),
     };
     let Some(receive) = track.receive() else {
         return Vec::new();

@@ -1,16 +1,22 @@
-//! A transceiver: what one section of the descriptions is for.
+//! A transceiver: what one section of the descriptions is for. What it has of either direction is in
+//! [`sender`] and [`receiver`].
+
+mod receiver;
+mod sender;
 
 use std::{
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Weak},
     time::Instant,
 };
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+pub(super) use self::sender::{Sending, check_sendable};
+use self::{
+    receiver::{Receive, remote_track},
+    sender::{Counters, Send},
+};
 use super::{
     PeerShared,
     agreement::AudioAgreement,
@@ -21,18 +27,15 @@ use super::{
 };
 use crate::{
     MediaType, RtcError,
-    audio::{OpusSettings, Packing, ReceiveTrack, SourceMeter},
-    audio_track::RtcAudioTrack,
-    media_stream::MediaStream,
+    audio::SourceMeter,
     media_stream_track::MediaStreamTrack,
     rtp_parameters::{
-        DegradationPreference, RtcpParameters, RtpCodecCapability, RtpCodecParameters,
-        RtpEncodingParameters, RtpHeaderExtensionParameters, RtpParameters,
+        RtcpParameters, RtpCodecCapability, RtpCodecParameters, RtpEncodingParameters,
+        RtpHeaderExtensionParameters, RtpParameters,
     },
     rtp_transceiver::{RtpTransceiverDirection as Dir, RtpTransceiverInit},
     sdp,
     stats::RtcStats,
-    video_track::RtcVideoTrack,
 };
 
 /// Sound or pictures.
@@ -66,13 +69,6 @@ pub(super) struct Measured {
     pub(super) bitrate: u32,
 }
 
-/// What a direction has carried.
-#[derive(Default)]
-struct Counters {
-    packets: AtomicU64,
-    bytes: AtomicU64,
-}
-
 struct State {
     mid: Option<String>,
     direction: Dir,
@@ -87,40 +83,10 @@ struct State {
     red_preference: RedPreference,
 }
 
-struct Send {
-    track: Option<MediaStreamTrack>,
-    stream_ids: Vec<String>,
-    encodings: Vec<RtpEncodingParameters>,
-    degradation: Option<DegradationPreference>,
-}
-
-struct Receive {
-    track: MediaStreamTrack,
-    /// Stream id and track id of the peer, while it sends.
-    msid: Option<(String, String)>,
-    /// Sources that the transport was told to expect.
-    ssrcs: Vec<u32>,
-    /// Whether the track has begun and ended, and another must take its place.
-    is_spent: bool,
-}
-
 #[derive(Clone)]
 struct Negotiated {
     audio: AudioAgreement,
     extensions: Vec<(u8, String)>,
-}
-
-/// What is to be sent now.
-pub(super) struct Sending {
-    pub(super) track: RtcAudioTrack,
-    pub(super) ssrc: u32,
-    /// Of plain Opus.
-    pub(super) payload_type: u8,
-    /// Of Opus with copies, where that is to be sent.
-    pub(super) red: Option<u8>,
-    /// Whether the peer asks again for what it missed.
-    pub(super) repeats: bool,
-    pub(super) settings: OpusSettings,
 }
 
 /// What a negotiation settled for a transceiver.
@@ -281,141 +247,6 @@ impl TransceiverCore {
         peer.ok_or_else(|| RtcError::invalid_state("the connection is closed"))
     }
 
-    // The sender.
-
-    pub(crate) fn sender_track(&self) -> Option<MediaStreamTrack> {
-        self.state.lock().send.track.clone()
-    }
-
-    pub(crate) fn set_sender_track(&self, track: Option<MediaStreamTrack>) -> Result<(), RtcError> {
-        let peer = self.open_peer()?;
-        if let Some(track) = &track {
-            check_sendable(track)?;
-        }
-        self.state.lock().send.track = track;
-        peer.media_changed();
-        Ok(())
-    }
-
-    /// What is announced of what is sent: stream id and track id.
-    pub(super) fn msid(&self) -> Option<(String, String)> {
-        let state = self.state.lock();
-        let track = state.send.track.as_ref()?;
-        let stream = state.send.stream_ids.first().map_or("-", String::as_str);
-        Some((stream.to_owned(), track.id()))
-    }
-
-    pub(crate) fn sender_parameters(&self) -> RtpParameters {
-        let state = self.state.lock();
-        let mut parameters = self.parameters(&state);
-        parameters.encodings = state.send.encodings.clone();
-        parameters.degradation_preference = state.send.degradation;
-        for encoding in &mut parameters.encodings {
-            encoding.has_ssrc = true;
-            encoding.ssrc = self.ssrc;
-        }
-        parameters
-    }
-
-    pub(crate) fn set_sender_parameters(&self, parameters: RtpParameters) -> Result<(), RtcError> {
-        let mut state = self.state.lock();
-        if parameters.encodings.len() != state.send.encodings.len() {
-            return Err(RtcError::invalid_state(
-                "the number of encodings cannot change",
-            ));
-        }
-        state.send.degradation = parameters.degradation_preference;
-        state.send.encodings = parameters.encodings;
-        drop(state);
-        if let Some(peer) = self.peer.upgrade() {
-            peer.media_changed();
-        }
-        Ok(())
-    }
-
-    /// What is to be sent now, if anything.
-    pub(super) fn sending(&self) -> Option<Sending> {
-        let state = self.state.lock();
-        let is_sending = matches!(state.current, Some(Dir::SendRecv | Dir::SendOnly));
-        let is_wanted = state.send.encodings.iter().any(|encoding| encoding.active);
-        let audio = state.negotiated.as_ref()?.audio;
-        let bounds = state.send.encodings.iter().filter_map(|e| e.max_bitrate);
-        let max_bitrate = bounds.min().and_then(|bits| u32::try_from(bits).ok());
-        match &state.send.track {
-            Some(MediaStreamTrack::Audio(track)) if is_sending && is_wanted => Some(Sending {
-                track: track.clone(),
-                ssrc: self.ssrc,
-                payload_type: audio.opus,
-                red: audio.sends_red(),
-                repeats: audio.asks_again(),
-                settings: OpusSettings {
-                    max_bitrate,
-                    ..audio.wishes
-                },
-            }),
-            _ => None,
-        }
-    }
-
-    pub(super) fn count_sent(&self, bytes: usize) {
-        self.sent.add(bytes);
-    }
-
-    // The receiver.
-
-    pub(crate) fn receiver_track(&self) -> MediaStreamTrack {
-        self.state.lock().receive.track.clone()
-    }
-
-    pub(crate) fn receiver_stream_ids(&self) -> Vec<String> {
-        let state = self.state.lock();
-        state
-            .receive
-            .msid
-            .iter()
-            .map(|(stream, _)| stream.clone())
-            .collect()
-    }
-
-    pub(crate) fn receiver_streams(&self) -> Vec<MediaStream> {
-        let state = self.state.lock();
-        let stream = |(id, _): &(String, String)| {
-            MediaStream::new(id.clone(), vec![state.receive.track.clone()])
-        };
-        state.receive.msid.iter().map(stream).collect()
-    }
-
-    pub(crate) fn receiver_parameters(&self) -> RtpParameters {
-        let state = self.state.lock();
-        self.parameters(&state)
-    }
-
-    /// Where packets of a payload type go, if anywhere, and what they carry.
-    pub(super) fn receiving(&self, payload_type: u8) -> Option<(ReceiveTrack, Packing)> {
-        let state = self.state.lock();
-        let packing = state.negotiated.as_ref()?.audio.packing(payload_type)?;
-        let is_receiving = state.receive.msid.is_some();
-        match &state.receive.track {
-            MediaStreamTrack::Audio(track) if is_receiving => {
-                Some((track.receive()?.clone(), packing))
-            }
-            _ => None,
-        }
-    }
-
-    /// The track to be ticked, if it is live.
-    pub(super) fn live_track(&self) -> Option<ReceiveTrack> {
-        let state = self.state.lock();
-        match &state.receive.track {
-            MediaStreamTrack::Audio(track) if !state.receive.is_spent => track.receive().cloned(),
-            _ => None,
-        }
-    }
-
-    pub(super) fn expects(&self, ssrc: u32) -> bool {
-        self.state.lock().receive.ssrcs.contains(&ssrc)
-    }
-
     /// Takes over what was negotiated.
     pub(super) fn settle(&self, settled: &Settled<'_>) -> Change {
         let mut state = self.state.lock();
@@ -466,8 +297,6 @@ impl TransceiverCore {
         }
         change
     }
-
-    // Both.
 
     /// Checks that something is left, and notes where Opus with copies stands. Otherwise the
     /// order is that of the engine: no video is decoded.
@@ -543,11 +372,6 @@ impl TransceiverCore {
         peer.map(|peer| ask(&peer.state.lock())).unwrap_or_default()
     }
 
-    /// Packets and bytes of payload that were sent.
-    pub(super) fn sent(&self) -> (u64, u64) {
-        self.sent.get()
-    }
-
     pub(super) fn measured(&self) -> Measured {
         *self.measured.lock()
     }
@@ -576,20 +400,6 @@ impl TransceiverCore {
     }
 }
 
-impl Counters {
-    fn add(&self, bytes: usize) {
-        self.packets.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-
-    fn get(&self) -> (u64, u64) {
-        (
-            self.packets.load(Ordering::Relaxed),
-            self.bytes.load(Ordering::Relaxed),
-        )
-    }
-}
-
 fn codec_parameters(audio: &AudioAgreement) -> Vec<RtpCodecParameters> {
     let parameters = |payload_type, mime_type: &str| RtpCodecParameters {
         payload_type,
@@ -603,29 +413,4 @@ fn codec_parameters(audio: &AudioAgreement) -> Vec<RtpCodecParameters> {
         codecs.insert(place, parameters(red, "audio/red"));
     }
     codecs
-}
-
-/// Whether a track can be sent at all.
-pub(super) fn check_sendable(track: &MediaStreamTrack) -> Result<(), RtcError> {
-    match track {
-        MediaStreamTrack::Audio(track) if track.receive().is_none() => Ok(()),
-        MediaStreamTrack::Audio(_) => Err(RtcError::internal(
-            "this engine does not forward remote tracks",
-        )),
-        MediaStreamTrack::Video(track) => {
-            // It is announced like any other, and its source refuses every frame.
-            log::warn!(
-                "video track {} stays dark: this engine sends no video",
-                track.id()
-            );
-            Ok(())
-        }
-    }
-}
-
-fn remote_track(kind: MediaKind, id: &str, wake: &Arc<Notify>) -> MediaStreamTrack {
-    match kind {
-        MediaKind::Audio => RtcAudioTrack::remote(id, ReceiveTrack::new(Arc::clone(wake))).into(),
-        MediaKind::Video => RtcVideoTrack::remote(id).into(),
-    }
 }
