@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use livekit::options::TrackPublishOptions;
 use livekit::participant::ParticipantKind;
-use livekit::{StreamReader as _, TextStreamReader};
 use livekit::prelude::{
     LocalAudioTrack, LocalParticipant, LocalTrack, RemoteAudioTrack, RemoteParticipant,
     RemoteTrack, RemoteTrackPublication, Room, RoomEvent, SipDTMF, TrackKind, TrackSid,
@@ -16,6 +15,7 @@ use livekit::prelude::{
 };
 use livekit::webrtc::audio_source::RtcAudioSource;
 use livekit::webrtc::audio_stream::native::{NativeAudioStream, NativeAudioStreamOptions};
+use livekit::{StreamReader as _, TextStreamReader};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -367,7 +367,7 @@ async fn set_status(participant: &LocalParticipant, status: &str) {
 async fn read(shared: &Shared, reader: TextStreamReader) {
     let track = reader
         .info()
-        .attributes
+        .attributes()
         .get("lk.transcribed_track_id")
         .cloned();
     if let Ok(text) = reader.read_all().await {

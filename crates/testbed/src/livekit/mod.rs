@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use livekit::{Room, RoomOptions};
 use livekit_api::access_token::{AccessToken, VideoGrants};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
@@ -216,6 +217,25 @@ impl LiveKitServer {
             .with_grants(grants)
             .to_jwt()
             .context("cannot sign a token")
+    }
+
+    /// Somebody else in a room, who neither speaks nor listens.
+    ///
+    /// # Errors
+    /// When the room cannot be joined.
+    pub async fn guest(&self, room: &str, identity: &str) -> anyhow::Result<Room> {
+        let grants = VideoGrants {
+            room_join: true,
+            room: room.to_owned(),
+            ..VideoGrants::default()
+        };
+        let mut options = RoomOptions::default();
+        options.auto_subscribe = false;
+        let token = self.token(identity, grants)?;
+        let (guest, _) = Room::connect(&self.url(), &token, options)
+            .await
+            .context("a guest cannot join the room")?;
+        Ok(guest)
     }
 
     /// Ends the server: whoever is in its rooms is disconnected first.
