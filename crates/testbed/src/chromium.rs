@@ -120,6 +120,7 @@ impl Chromium {
         let mut process = Guarded::spawn(&Spec {
             name: "chromium",
             command,
+            environment: &[],
             log: &directory.path().join("log"),
             user: None,
             last_signal: Signal::Terminate,

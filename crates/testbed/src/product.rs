@@ -377,18 +377,10 @@ fn spawn(
     environment: &[(String, String)],
     directory: &Path,
 ) -> anyhow::Result<Guarded> {
-    // `env` hands the variables over, so that no secret is in our own environment.
-    let mut command: Vec<OsString> = vec!["env".into()];
-    command.extend(
-        environment
-            .iter()
-            .map(|(key, value)| format!("{key}={value}").into()),
-    );
-    command.push(program.into());
-    command.push("serve".into());
     Guarded::spawn(&Spec {
         name: "trunkline",
-        command,
+        command: vec![program.into(), "serve".into()],
+        environment,
         log: &log_path(directory),
         user: None,
         last_signal: Signal::Kill,

@@ -319,6 +319,7 @@ impl LiveKitServer {
                 Some(host) => host.command_line(command),
                 None => command,
             },
+            environment: &[],
             log: &self.log_path(),
             user: None,
             last_signal: Signal::Kill,

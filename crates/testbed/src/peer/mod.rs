@@ -93,6 +93,7 @@ impl Peer {
                 Some(host) => host.command_line(command),
                 None => command,
             },
+            environment: &[],
             log: &log_path(directory.path()),
             user: None,
             last_signal: Signal::Kill,

@@ -171,6 +171,7 @@ impl Postgres {
         let server = Guarded::spawn(&Spec {
             name: "Postgres",
             command,
+            environment: &[],
             log: &self.log(),
             user: self.user.as_ref(),
             last_signal: Signal::Quit,

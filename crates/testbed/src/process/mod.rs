@@ -72,6 +72,9 @@ pub(crate) struct Spec<'a> {
     pub(crate) name: &'static str,
     /// The program and its arguments.
     pub(crate) command: Vec<OsString>,
+    /// Variables of its own beside ours. Secrets are here, and not in the command: everybody can
+    /// read that.
+    pub(crate) environment: &'a [(String, String)],
     /// Where its output is appended.
     pub(crate) log: &'a Path,
     /// As whom it runs; `None` for ourselves.
@@ -104,6 +107,7 @@ impl Guarded {
             .args(["-c", GUARD, "guard", spec.last_signal.name()])
             .arg(spec.scratch)
             .args(&spec.command)
+            .envs(spec.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(log.try_clone().context("cannot share the log")?)
             .stderr(log)

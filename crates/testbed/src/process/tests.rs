@@ -9,6 +9,7 @@ fn spec<'a>(command: &[&str], log: &'a Path, scratch: &'a Path) -> Spec<'a> {
     Spec {
         name: "the test server",
         command: command.iter().map(OsString::from).collect(),
+        environment: &[],
         log,
         user: None,
         last_signal: Signal::Kill,

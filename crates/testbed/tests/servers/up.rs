@@ -60,8 +60,38 @@ async fn what_is_up_is_there_for_another_terminal_until_it_is_told_to_end() {
     typed.write_all(b"h\n").await.expect("typed");
     says(&mut lines, "This is the lantern. How can I help you?").await;
 
-    typed.write_all(b"r\n").await.expect("typed");
-    says(&mut lines, "started anew").await;
+    let another = out.join("another.wav");
+    std::fs::copy(out.join("heard.wav"), &another).expect("a copy");
+    std::fs::remove_file(out.join("heard.wav")).expect("it was there");
+    let h = format!("h {}\n", another.display());
+    typed.write_all(h.as_bytes()).await.expect("typed");
+    says(&mut lines, "This is the lantern. How can I help you?").await;
+
+    // Whoever looks at the processes of the machine does not see the model's key.
+    let key = shell(&out, "echo $TRUNKLINE_PROVIDER__API_KEY").await;
+    assert!(key.starts_with("sk-"), "{key}");
+    let commands = shell(&out, "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '").await;
+    assert!(commands.contains("trunkline serve"), "{commands}");
+    assert!(!commands.contains(key.trim()), "{commands}");
+
+    // A call that is under way is waited for, and it is said.
+    let ringing = format!(
+        "trunkline call lantern --from +4930123456 --to +15550001001 --for 4s > {here}/call.log"
+    );
+    let call = async {
+        shell(&out, &ringing).await;
+    };
+    let restart = async {
+        shell(
+            &out,
+            &format!("until grep -qs 'first sound' {here}/call.log; do sleep 0.1; done"),
+        )
+        .await;
+        typed.write_all(b"r\n").await.expect("typed");
+        says(&mut lines, "calls under way: 1").await;
+        says(&mut lines, "started anew").await;
+    };
+    tokio::join!(call, restart);
     shell(&out, "trunkline tenant list").await;
 
     typed.write_all(b"q\n").await.expect("typed");

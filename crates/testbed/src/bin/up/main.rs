@@ -29,6 +29,8 @@ const SPARE: &str = "museum";
 
 /// How long calls may go on when trunkline is started anew; a drain takes longer in production.
 const DRAIN_LIMIT: Duration = Duration::from_secs(60);
+/// A process that is killed ends at once.
+const KILL_LIMIT: Duration = Duration::from_secs(5);
 /// How long at a time it is watched whether trunkline still runs.
 const WATCH: Duration = Duration::from_millis(500);
 
@@ -47,7 +49,8 @@ struct Arguments {
 /// What somebody at the terminal wants.
 enum Wish {
     Restart,
-    Heard,
+    /// In this file, or where `trunkline call` was told to save it.
+    Heard(Option<PathBuf>),
     End,
     TrunklineEnded,
 }
@@ -93,17 +96,19 @@ async fn main() -> anyhow::Result<()> {
                 runs = false;
                 say("trunkline has ended. r and Enter starts it again.");
             }
-            Wish::Restart => match restart(&mut bed, runs).await {
-                Ok(()) => {
-                    runs = true;
-                    say("trunkline runs, started anew.");
+            Wish::Restart => {
+                let restarted = tokio::select! {
+                    restarted = restart(&mut bed, runs) => restarted,
+                    _ = interrupted.recv() => break,
+                    _ = terminated.recv() => break,
+                };
+                runs = restarted.is_ok();
+                match restarted {
+                    Ok(()) => say("trunkline runs, started anew."),
+                    Err(error) => say(&format!("{error:#}")),
                 }
-                Err(error) => {
-                    runs = false;
-                    say(&format!("{error:#}"));
-                }
-            },
-            Wish::Heard => say(&place.what_was_heard()),
+            }
+            Wish::Heard(file) => say(&place.what_was_heard(file.as_deref())),
         }
     }
     say("Ending everything.");
@@ -171,10 +176,28 @@ async fn onboard(bed: &Bed, project: &Project) -> anyhow::Result<()> {
 
 async fn restart(bed: &mut Bed, runs: bool) -> anyhow::Result<()> {
     if runs {
+        let calls = calls(bed).await;
+        if calls > 0 {
+            let limit = DRAIN_LIMIT.as_secs();
+            say(&format!(
+                "It drains, with calls under way: {calls}. It starts anew when they have ended, and \
+                 after {limit} s cuts what is left."
+            ));
+        }
         bed.product.terminate();
-        bed.product.ended(DRAIN_LIMIT).await?;
+        if bed.product.ended(DRAIN_LIMIT).await.is_err() {
+            say("The time is up: the calls are cut.");
+            bed.product.kill();
+            bed.product.ended(KILL_LIMIT).await?;
+        }
     }
     bed.product.start_again().await
+}
+
+/// Calls under way, as far as it tells.
+async fn calls(bed: &Bed) -> u64 {
+    let projects = bed.product.projects().await.unwrap_or_default();
+    projects.iter().map(|project| project.active_calls).sum()
 }
 
 /// What is typed, until nobody can type any more.
@@ -183,13 +206,15 @@ fn typed() -> mpsc::Receiver<Wish> {
     // A thread of its own: a runtime would wait for the end of its input before it ends.
     std::thread::spawn(move || {
         for line in std::io::stdin().lines().map_while(Result::ok) {
-            let wish = match line.trim() {
-                "" => continue,
-                "r" => Wish::Restart,
-                "h" => Wish::Heard,
-                "q" => Wish::End,
-                other => {
-                    say(&format!("{other:?} is not known: r, h or q"));
+            let line = line.trim();
+            let wish = match line.split_once(' ') {
+                Some(("h", file)) => Wish::Heard(Some(file.trim().into())),
+                _ if line.is_empty() => continue,
+                _ if line == "r" => Wish::Restart,
+                _ if line == "h" => Wish::Heard(None),
+                _ if line == "q" => Wish::End,
+                _ => {
+                    say(&format!("{line:?} is not known: r, h, h FILE or q"));
                     continue;
                 }
             };

@@ -88,7 +88,8 @@ look
   metrics: {admin}/metrics   log: {log}
 ring
   trunkline call harbour --from +4930123456 --to {number} --for 8s --out {here}/{HEARD}
-                                  # then h and Enter in this terminal says what was heard
+                                  # then h and Enter in this terminal says what was heard;
+                                  # h FILE what is in another file
 onboard
   trunkline tenant add {spare} --livekit-url {url} --livekit-api-key {key} \\
       --livekit-api-secret-from {here}/museum.secret --call-config-url {backend}
@@ -109,8 +110,8 @@ break, and mend
 remove
   trunkline tenant remove {spare}
 
-What each of it means: docs/operations.md. Here: r restarts trunkline, h says what was
-heard, q or Ctrl-C ends everything.
+What each of it means: docs/operations.md. Here: r restarts trunkline when its calls
+have ended, h or h FILE says what was heard, q or Ctrl-C ends everything.
 ",
             api = bed.product.api_url(),
             admin = bed.product.admin_url(),
@@ -119,10 +120,10 @@ heard, q or Ctrl-C ends everything.
         )
     }
 
-    /// The words in what `trunkline call` saved. The simulated model's voice is made of tones
-    /// that carry its words.
-    pub(crate) fn what_was_heard(&self) -> String {
-        let path = self.directory.join(HEARD);
+    /// The words in what `trunkline call` saved: in this file, or where it was told to by what
+    /// there is to try. The simulated model's voice is made of tones that carry its words.
+    pub(crate) fn what_was_heard(&self, file: Option<&Path>) -> String {
+        let path = file.map_or_else(|| self.directory.join(HEARD), Path::to_owned);
         match words_in(&path) {
             Ok(words) if words.is_empty() => format!("There are no words in {}.", path.display()),
             Ok(words) => words,
