@@ -196,18 +196,27 @@ impl Reader<'_> {
         read
     }
 
-    /// A field that null takes away.
+    /// A field that null takes away; whatever else it is, `read` takes.
+    fn or_null<T>(
+        &mut self,
+        field: &str,
+        read: impl FnOnce(&mut Self, &str) -> Option<T>,
+    ) -> Option<Option<T>> {
+        if self.fields.get(field)?.is_null() {
+            self.fields.remove(field);
+            return Some(None);
+        }
+        read(self, field).map(Some)
+    }
+
     fn optional<T>(
         &mut self,
         field: &str,
         read: impl FnOnce(&Value) -> Option<T>,
         kind: &str,
     ) -> Option<Option<T>> {
-        if self.fields.get(field)?.is_null() {
-            self.fields.remove(field);
-            return Some(None);
-        }
-        self.take(field, read, &format!("{kind} or null")).map(Some)
+        let kind = format!("{kind} or null");
+        self.or_null(field, |reader, field| reader.take(field, read, &kind))
     }
 
     fn text(&mut self, field: &str) -> Option<String> {
@@ -253,11 +262,7 @@ impl Reader<'_> {
     }
 
     fn optional_secret(&mut self, field: &str) -> Option<Option<SecretString>> {
-        if self.fields.get(field)?.is_null() {
-            self.fields.remove(field);
-            return Some(None);
-        }
-        self.secret(field).map(Some)
+        self.or_null(field, Self::secret)
     }
 
     fn change(&mut self) -> TenantChange {
