@@ -87,6 +87,18 @@ async fn a_good_tenant_is_fine_but_for_sip_and_its_backend_is_told_that_it_is_a_
         .wait_for_requests(1, SOON)
         .await?;
     assert_eq!(asked[0].body["test"], json!(true));
+    assert_eq!(asked[0].body["callDirection"], json!("inbound"));
+    let test = ["tenant", "test", "harbour"];
+    let numbers = ["--from", "+4930123456", "--to", "+15550001111"];
+    let output = bed
+        .product
+        .try_command(&[test.as_slice(), &numbers].concat())
+        .await?;
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    let asked = bed.project("harbour").backend.requests();
+    let asked = &asked.last().context("a request")?.body;
+    assert_eq!(asked["callerPhone"], json!("+4930123456"));
+    assert_eq!(asked["calledPhone"], json!("+15550001111"));
     // Nobody was rung.
     let calls: i64 = sqlx::query_scalar("SELECT count(*) FROM calls")
         .fetch_one(&bed.sql)
@@ -186,6 +198,7 @@ async fn a_test_call_hears_the_greeting_and_leaves_no_room() -> anyhow::Result<(
     question.iter().try_for_each(|s| file.write_sample(*s))?;
     file.finalize()?;
 
+    reported(&bed).await?;
     let said = bed
         .product
         .command(&[
@@ -238,5 +251,34 @@ async fn a_test_call_hears_the_greeting_and_leaves_no_room() -> anyhow::Result<(
     let asked = bed.project("harbour").backend.requests();
     assert_eq!(asked[0].body["callerPhone"], json!("+4930123456"));
     assert_eq!(asked[0].body["calledPhone"], json!("+15550001111"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_call_that_hears_only_the_apology_has_failed_and_says_so() -> anyhow::Result<()> {
+    let bed = Bed::start(&["harbour"]).await?;
+    reported(&bed).await?;
+    set(&bed, "provider_api_key", "sk-of-nobody").await?;
+    reported(&bed).await?;
+    let call = [
+        "call",
+        "harbour",
+        "--from",
+        "+4930123456",
+        "--to",
+        "+15550001111",
+    ];
+    let output = bed.product.try_command(&call).await?;
+    let (told, said) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(told.contains("the first sound"), "{told}{said}");
+    assert_eq!(output.status.code(), Some(1), "{told}{said}");
+    assert_eq!(
+        said,
+        "the apology was heard: the call could not be served; `trunkline tenant test` says what is \
+         wrong\n"
+    );
     Ok(())
 }

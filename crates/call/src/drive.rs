@@ -27,6 +27,7 @@ use crate::assignment::{Assignment, JobReporter};
 use crate::held::Held;
 use crate::live::Entered;
 use crate::machine::{CallMachine, Ear, Effect, Input, Provider, Retry};
+use crate::not_joined::NotJoined;
 use crate::playout::Voice;
 use crate::room::{Reading, RoomReader};
 use crate::speaker::{Speaker, SpeakerEvent};
@@ -479,7 +480,10 @@ fn join(assignment: &Assignment) -> BoxFuture<'static, Done> {
         options.join_retries = JOIN_RETRIES;
         match Room::connect(&url, token.expose_secret(), options).await {
             Ok((room, events)) => Done::Joined(Box::new(room), events),
-            Err(error) => Done::Input(Input::JoinFailed(chain(&error))),
+            Err(error) => {
+                let problem = NotJoined::new(&error);
+                Done::Input(Input::JoinFailed(problem.to_string()))
+            }
         }
     }
     .boxed()

@@ -13,6 +13,7 @@ mod drive;
 mod held;
 mod live;
 mod machine;
+mod not_joined;
 mod playout;
 mod recording;
 pub mod ring;
@@ -37,7 +38,9 @@ use url::Url;
 use crate::drive::Drive;
 
 pub use assignment::{Assignment, JobReporter, JobStatus};
-pub use check::{Check, CheckName, CheckReport, CheckStatus, Registration};
+pub use check::{
+    Check, CheckName, CheckReport, CheckStatus, Registration, SampleCall, judge_registrations,
+};
 pub use live::{CallNews, CallStep, Entered, LiveCall, LiveCalls, Progress};
 
 /// What the calls of a process share.

@@ -16,6 +16,7 @@ mod secret;
 mod shorten;
 mod sip;
 mod tenant;
+mod tokens;
 
 pub use access::{AccessScope, InvalidScope};
 pub use chain::chain;
@@ -37,3 +38,4 @@ pub use tenant::{
     LookupSettings, MAX_AGENT_NAMES, ProviderKind, ProviderSettings, SecondModel, Tenant,
     TenantFields, check_key,
 };
+pub use tokens::without_tokens;

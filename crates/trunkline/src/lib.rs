@@ -4,6 +4,7 @@
 
 pub mod cli;
 pub mod config;
+mod files;
 mod keys_command;
 pub mod records;
 pub mod refusals;

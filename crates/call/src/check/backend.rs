@@ -3,25 +3,56 @@
 use std::time::{Duration, Instant};
 
 use trunkline_callconfig::{CallConfigRequest, FallbackReason, Lookup, Resolved};
-use trunkline_domain::{CallConfig, CallId, ConfigSource, SipParticipant, Tenant};
+use trunkline_domain::{CallConfig, CallId, ConfigSource, PhoneNumber, SipParticipant, Tenant};
 
 use super::report::{Check, CheckName};
 
 const NAME: CheckName = CheckName::Backend;
 
-/// The sample's caller and called number: of those that North America's plan keeps for fiction.
-const SAMPLE: [(&str, &str); 5] = [
-    ("sip.phoneNumber", "+12015550123"),
-    ("sip.trunkPhoneNumber", "+12015550199"),
-    ("sip.callID", "SCL_trunklinetest"),
-    ("sip.trunkID", "ST_trunklinetest"),
-    ("sip.callStatus", "ringing"),
-];
+/// Who calls whom in the sample.
+#[derive(Debug, Clone)]
+pub struct SampleCall {
+    /// The caller's number.
+    pub from: PhoneNumber,
+    /// The number that is called.
+    pub to: PhoneNumber,
+}
+
+/// Of the numbers that North America's plan keeps for fiction.
+impl Default for SampleCall {
+    fn default() -> Self {
+        let number = |text| PhoneNumber::new(text).expect("a literal number is one");
+        Self {
+            from: number("+12015550123"),
+            to: number("+12015550199"),
+        }
+    }
+}
+
+impl SampleCall {
+    /// As LiveKit's bridge would bring it into a room: a call that a dispatch rule took in.
+    fn participant(&self) -> SipParticipant {
+        let (from, to) = (self.from.expose(), self.to.expose());
+        let attributes = [
+            ("sip.phoneNumber", from),
+            ("sip.trunkPhoneNumber", to),
+            ("sip.callID", "SCL_trunklinetest"),
+            ("sip.trunkID", "ST_trunklinetest"),
+            ("sip.ruleID", "SDR_trunklinetest"),
+            ("sip.callStatus", "ringing"),
+        ];
+        SipParticipant::from_attributes(&format!("sip_{from}"), attributes)
+    }
+}
 
 /// The check, and the configuration that a call would have now.
-pub(super) async fn check(lookup: &Lookup, tenant: &Tenant) -> (Check, CallConfig) {
+pub(super) async fn check(
+    lookup: &Lookup,
+    tenant: &Tenant,
+    sample: &SampleCall,
+) -> (Check, CallConfig) {
     let started = Instant::now();
-    let sip = SipParticipant::from_attributes("sip_+12015550123", SAMPLE);
+    let sip = sample.participant();
     let request = CallConfigRequest::new(tenant, CallId::generate(), "trunkline-test", &sip);
     let limit = match &tenant.lookup {
         Some(settings) => settings.deadline,
@@ -88,8 +119,19 @@ fn remedy(reason: &FallbackReason) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use trunkline_domain::CallDirection;
+
     use super::super::report::CheckStatus;
     use super::*;
+
+    #[test]
+    fn the_sample_is_a_call_that_comes_in() {
+        let sample = SampleCall::default();
+        let sip = sample.participant();
+        assert_eq!(sip.direction, CallDirection::Inbound);
+        assert_eq!(sip.caller, Some(sample.from));
+        assert_eq!(sip.called, Some(sample.to));
+    }
 
     #[test]
     fn an_answer_that_takes_most_of_its_time_is_a_warning() {

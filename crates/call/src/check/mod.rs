@@ -20,7 +20,8 @@ use trunkline_domain::Tenant;
 
 use crate::Services;
 
-pub use registration::Registration;
+pub use backend::SampleCall;
+pub use registration::{Registration, judge_registrations};
 pub use report::{Check, CheckName, CheckReport, CheckStatus};
 
 /// One check. The slowest of them waits for a backend (30 s is the most that a
@@ -29,12 +30,13 @@ const LIMIT: Duration = Duration::from_secs(35);
 
 impl Services {
     /// Checks a tenant. `registrations` is what running replicas said lately of
-    /// this tenant's workers: LiveKit has no call that lists them. `limit` is how long all
-    /// checks together may take.
+    /// this tenant's workers: LiveKit has no call that lists them. The backend is asked about
+    /// `sample`. `limit` is how long all checks together may take.
     pub async fn check(
         &self,
         tenant: &Tenant,
         registrations: &[Registration],
+        sample: &SampleCall,
         limit: Duration,
     ) -> CheckReport {
         let bounds = Bounds::beginning(limit);
@@ -49,7 +51,9 @@ impl Services {
             (url, key, sip)
         };
         let model = async {
-            let (limit, answer) = bounds.within(backend::check(&self.lookup, tenant)).await;
+            let (limit, answer) = bounds
+                .within(backend::check(&self.lookup, tenant, sample))
+                .await;
             let (backend, config) = answer.unwrap_or_else(|| {
                 (
                     Check::timed_out(CheckName::Backend, limit),
@@ -62,7 +66,7 @@ impl Services {
             (backend, bounds.one(CheckName::Model, check).await)
         };
         let ((url, key, sip), (backend, model)) = tokio::join!(livekit, model);
-        let agent = registration::judge(tenant, registrations);
+        let agent = judge_registrations(tenant, registrations);
         CheckReport {
             tenant: tenant.slug.to_string(),
             version: tenant.version.0,

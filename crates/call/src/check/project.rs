@@ -11,6 +11,7 @@ use livekit_api::access_token::{AccessToken, VideoGrants};
 use reqwest::header::{CONTENT_TYPE, DATE};
 use reqwest::redirect::Policy;
 use secrecy::ExposeSecret as _;
+use serde_json::{Map, Value};
 use trunkline_domain::{LiveKitProject, chain};
 use url::{Host, Url};
 
@@ -23,6 +24,9 @@ const RESOLVE_LIMIT: Duration = Duration::from_secs(8);
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 /// A refusal's words are read up to here, in bytes. They repeat the token, of some 300.
 const MAX_REFUSAL_BYTES: usize = 4096;
+/// What a refusal of LiveKit's begins with, in front of what was wrong with a token of ours.
+/// Source: `pkg/service/auth.go` of livekit-server.
+const REFUSALS: [&str; 2] = ["invalid API key", "invalid token: "];
 /// What a refusal for the token's times has in it.
 const EARLY_OR_LATE: [&str; 3] = ["expired", "not valid yet", "used before issued"];
 /// How far two clocks may differ. LiveKit forgives a minute when it looks at a token's times.
@@ -136,6 +140,31 @@ fn unreachable(error: reqwest::Error) -> Check {
     Check::failed(CheckName::Url, detail, remedy)
 }
 
+/// Whether LiveKit has let us in: it lists no room. Other servers answer anything with 200.
+fn lists_rooms(body: &str) -> bool {
+    let fields: Option<Map<String, Value>> = serde_json::from_str(body).ok();
+    fields.is_some_and(|fields| {
+        fields
+            .iter()
+            .all(|(name, value)| name == "rooms" && value.is_array())
+    })
+}
+
+/// Whether a refusal is LiveKit's: in its own words, or as an error of Twirp, its RPC.
+fn is_refusal_of_livekit(body: &str) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Twirp {
+        code: String,
+        #[expect(dead_code, reason = "it must be there")]
+        msg: String,
+    }
+    let twirp: Option<Twirp> = serde_json::from_str(body).ok();
+    REFUSALS.iter().any(|words| body.starts_with(words))
+        || twirp.is_some_and(|error| {
+            ["unauthenticated", "permission_denied"].contains(&error.code.as_str())
+        })
+}
+
 fn judge(answer: &Answer) -> (Check, Check) {
     let reached = || Check::ok(CheckName::Url, "a LiveKit server answers");
     let refused = |detail: &str, remedy: &str| {
@@ -148,7 +177,8 @@ fn judge(answer: &Answer) -> (Check, Check) {
     let skew = answer.skew_s.map(i64::unsigned_abs);
     let skewed = skew.is_some_and(|seconds| seconds > MAX_SKEW.as_secs());
     match answer.status {
-        200 => (reached(), accepted(answer.skew_s)),
+        200 if lists_rooms(&answer.body) => (reached(), accepted(answer.skew_s)),
+        401 | 403 if !is_refusal_of_livekit(&answer.body) => another(answer.status),
         401 if said("invalid API key") => refused(
             "the server has no such API key",
             "check livekit_api_key, and that it is a key of this very project",
@@ -169,17 +199,20 @@ fn judge(answer: &Answer) -> (Check, Check) {
             &format!("the credentials are refused (HTTP {})", answer.status),
             "check livekit_api_key and livekit_api_secret, and that the key may manage rooms",
         ),
-        status => (
-            Check::failed(
-                CheckName::Url,
-                format!(
-                    "something answers there, but not as a LiveKit server does (HTTP {status})"
-                ),
-                "check livekit_url; behind a proxy, that it lets /twirp and /agent through",
-            ),
-            Check::not_made(CheckName::Key, "no LiveKit server answers"),
-        ),
+        status => another(status),
     }
+}
+
+fn another(status: u16) -> (Check, Check) {
+    (
+        Check::failed(
+            CheckName::Url,
+            format!("something answers there, but not as a LiveKit server does (HTTP {status})"),
+            "check livekit_url; behind a proxy, that it lets /twirp and /agent through and asks \
+             for no password of its own",
+        ),
+        Check::not_made(CheckName::Key, "no LiveKit server answers"),
+    )
 }
 
 fn accepted(skew_s: Option<i64>) -> Check {
@@ -209,15 +242,29 @@ mod tests {
         let signature = "invalid token: ey.J.x, error: go-jose: error in cryptographic primitive";
         let newer =
             "invalid token: ey.J.x, error: token signature is invalid: signature is invalid";
+        let expired = "invalid token: ey.J.x, error: token is expired (exp)";
+        let denied = r#"{"code":"permission_denied","msg":"permissions denied"}"#;
         for (status, body, skew_s, url, key, words) in [
-            (200, "{}", Some(0), Ok, Ok, "accepted"),
+            (200, r#"{"rooms":[]}"#, Some(0), Ok, Ok, "accepted"),
             (200, "{}", Some(-40), Ok, Warning, "40 s behind"),
             (401, "invalid API key: APIx", Some(0), Ok, Failed, "no such"),
             (401, signature, Some(0), Ok, Failed, "secret is not the one"),
             (401, newer, Some(0), Ok, Failed, "secret is not the one"),
             (401, signature, Some(3_600), Ok, Failed, "3600 s ahead of"),
-            (401, "token is expired (exp)", None, Ok, Failed, "clock"),
-            (403, "", None, Ok, Failed, "HTTP 403"),
+            (401, expired, None, Ok, Failed, "clock"),
+            (403, denied, None, Ok, Failed, "HTTP 403"),
+            (403, "", None, Failed, Warning, "not checked"),
+            (401, "Unauthorized", None, Failed, Warning, "not checked"),
+            (
+                401,
+                r#"{"error":"invalid_token"}"#,
+                None,
+                Failed,
+                Warning,
+                "not checked",
+            ),
+            (200, "<html>", None, Failed, Warning, "not checked"),
+            (200, r#"{"ok":true}"#, None, Failed, Warning, "not checked"),
             (404, "<html>", None, Failed, Warning, "not checked"),
             (502, "", None, Failed, Warning, "not checked"),
         ] {

@@ -19,7 +19,8 @@ pub struct Registration {
     pub version: Option<i64>,
 }
 
-pub(super) fn judge(tenant: &Tenant, registrations: &[Registration]) -> Check {
+/// Whether a call would find the tenant's agent.
+pub fn judge_registrations(tenant: &Tenant, registrations: &[Registration]) -> Check {
     let names = names(tenant);
     if !tenant.enabled {
         return Check::failed(
@@ -147,7 +148,7 @@ mod tests {
                 "connecting on web-1",
             ),
         ] {
-            let check = judge(&tenant(enabled), &said);
+            let check = judge_registrations(&tenant(enabled), &said);
             assert_eq!(check.status, status, "{check:?}");
             assert!(check.detail.contains(words), "{check:?}");
             assert!(check.detail.contains("pstn-voice-agent"), "{check:?}");

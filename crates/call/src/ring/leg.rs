@@ -138,7 +138,7 @@ impl Leg {
         RingOutcome {
             timeline: self.timeline,
             end,
-            heard: self.ear.into_samples(),
+            sound: self.ear.into_samples(),
         }
     }
 

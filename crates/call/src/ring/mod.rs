@@ -7,6 +7,7 @@
 //!
 //! The room is deleted at the end, whatever the end is.
 
+mod apology;
 mod ear;
 mod leg;
 mod mouth;
@@ -15,7 +16,7 @@ mod token;
 use std::time::{Duration, Instant};
 
 use domain::{AgentName, PhoneNumber, Tenant};
-use livekit::{Room, RoomError, RoomOptions};
+use livekit::{Room, RoomOptions};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use trunkline_domain as domain;
@@ -23,6 +24,7 @@ use trunkline_domain as domain;
 use crate::room_api::{RoomApi, http_url};
 use leg::Leg;
 
+pub use crate::not_joined::NotJoined;
 pub use mouth::{InvalidSpeech, Speech};
 
 /// Samples a second of what is heard, mono: all that a phone carries.
@@ -85,6 +87,17 @@ pub enum RingEnd {
     Lost(String),
 }
 
+/// What the caller got to hear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// Silence, or there was no call.
+    Nothing,
+    /// The apology: the call could not be served. Something may have been heard before.
+    Apology,
+    /// The agent.
+    Agent,
+}
+
 /// What is left of a test call.
 #[derive(Debug, Clone)]
 pub struct RingOutcome {
@@ -93,7 +106,21 @@ pub struct RingOutcome {
     /// How it ended.
     pub end: RingEnd,
     /// What was heard since the call was active: mono, [`HEARD_RATE`].
-    pub heard: Vec<i16>,
+    pub sound: Vec<i16>,
+}
+
+impl RingOutcome {
+    /// What the caller got to hear.
+    pub fn heard(&self) -> Heard {
+        let is_sound = |(_, news): &(Duration, RingNews)| *news == RingNews::FirstSound;
+        if !self.timeline.iter().any(is_sound) {
+            Heard::Nothing
+        } else if apology::is_in(&self.sound) {
+            Heard::Apology
+        } else {
+            Heard::Agent
+        }
+    }
 }
 
 /// Why there was no call.
@@ -104,7 +131,7 @@ pub enum RingError {
     Token(#[source] livekit_api::access_token::AccessTokenError),
     /// The room cannot be joined: `trunkline tenant test` says why.
     #[error("the room cannot be joined; `trunkline tenant test` says what is wrong")]
-    Join(#[source] Box<RoomError>),
+    Join(#[source] NotJoined),
     /// The room was not joined in time.
     #[error("the room was not joined within {} s; `trunkline tenant test` says what is wrong", JOIN_LIMIT.as_secs())]
     JoinTimedOut,
@@ -134,7 +161,7 @@ pub async fn ring(
     let joined = tokio::select! {
         joined = tokio::time::timeout(JOIN_LIMIT, join) => match joined {
             Ok(Ok(joined)) => Ok(joined),
-            Ok(Err(error)) => Err(RingError::Join(Box::new(error))),
+            Ok(Err(error)) => Err(RingError::Join(NotJoined::new(&error))),
             Err(_) => Err(RingError::JoinTimedOut),
         },
         () = stop.cancelled() => Err(RingError::GivenUp),

@@ -34,6 +34,9 @@ pub enum InvalidSpeech {
     /// The engine does not take the rate.
     #[error("it has {0} samples a second; 8000, 16000, 24000, 44100 and 48000 can be said")]
     Rate(u32),
+    /// There are no samples.
+    #[error("there is no sound in it")]
+    Empty,
     /// Nobody would listen.
     #[error("it is longer than {} s", MAX_SPEECH.as_secs())]
     TooLong,
@@ -43,10 +46,14 @@ impl Speech {
     /// Mono samples, so many a second.
     ///
     /// # Errors
-    /// When the rate is not one of 8, 16, 24, 44.1 and 48 kHz, or it takes more than 300 s.
+    /// When the rate is not one of 8, 16, 24, 44.1 and 48 kHz, there are no samples, or they
+    /// take more than 300 s.
     pub fn new(rate: u32, samples: Vec<i16>) -> Result<Self, InvalidSpeech> {
         if ![8_000, 16_000, 24_000, 44_100, 48_000].contains(&rate) {
             return Err(InvalidSpeech::Rate(rate));
+        }
+        if samples.is_empty() {
+            return Err(InvalidSpeech::Empty);
         }
         if samples.len() as u64 > u64::from(rate) * MAX_SPEECH.as_secs() {
             return Err(InvalidSpeech::TooLong);
@@ -127,6 +134,7 @@ mod tests {
             Speech::new(11_025, vec![]),
             Err(InvalidSpeech::Rate(11_025))
         );
+        assert_eq!(Speech::new(8_000, vec![]), Err(InvalidSpeech::Empty));
         let long = vec![0; 8_000 * 300 + 1];
         assert_eq!(Speech::new(8_000, long), Err(InvalidSpeech::TooLong));
     }

@@ -10,6 +10,7 @@ mod config;
 mod hidden_input;
 mod keys;
 mod migrate;
+mod number;
 mod openapi;
 mod report;
 mod secret;
@@ -23,7 +24,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{ArgAction, Parser, Subcommand};
 
 use crate::config::{ConfigError, Loaded, Log, LogFormat};
 use crate::serve::{ServeError, StartError};
@@ -37,6 +38,10 @@ pub struct Cli {
     /// The configuration file, in TOML. Variables TRUNKLINE_SECTION__KEY are over it
     #[arg(long, global = true, env = "TRUNKLINE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Log what libraries say too, and with -vv in detail. RUST_LOG chooses what. `serve` logs as
+    /// log.filter says
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
     #[command(subcommand)]
     command: Command,
 }
@@ -109,19 +114,10 @@ impl Cli {
             _ => {}
         }
         let loaded = Loaded::read(self.config.as_deref())?;
-        logs::install(&match self.command {
-            Command::Serve(_) => loaded.config.log.clone(),
-            // What is logged would stand in the middle of the picture.
-            Command::Top(_) => Log {
-                format: LogFormat::Human,
-                filter: "off".to_owned(),
-            },
-            // What a command has to say it says itself.
-            _ => Log {
-                format: LogFormat::Human,
-                filter: "warn".to_owned(),
-            },
-        })?;
+        match self.command {
+            Command::Serve(_) => logs::install(&loaded.config.log)?,
+            _ => self.install_logs()?,
+        }
         // One crypto library in the process, for TLS wherever it is spoken.
         rustls::crypto::aws_lc_rs::default_provider()
             .install_default()
@@ -145,5 +141,23 @@ impl Cli {
                 Command::Config(command) => command.run(&loaded).await,
             }
         })
+    }
+
+    /// What a command has to say it says itself.
+    fn install_logs(&self) -> anyhow::Result<()> {
+        let wanted = std::env::var("RUST_LOG").ok().filter(|w| !w.is_empty());
+        let filter = match (&self.command, wanted, self.verbose) {
+            // What is logged would stand in the middle of the picture.
+            (Command::Top(_), ..) => "off".to_owned(),
+            (_, Some(wanted), _) => wanted,
+            (_, None, 2..) => "debug".to_owned(),
+            (_, None, 1) => "info".to_owned(),
+            // Libraries warn of what the call, or the check, goes on to tell.
+            (Command::Call(_) | Command::Tenant(tenant::Command::Test(_)), ..) => "off".to_owned(),
+            _ => "warn".to_owned(),
+        };
+        let format = LogFormat::Human;
+        logs::install(&Log { format, filter })
+            .context("logging cannot be set up; is RUST_LOG right?")
     }
 }

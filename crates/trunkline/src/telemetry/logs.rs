@@ -1,6 +1,6 @@
 //! Logs: to standard error, so that standard output is the commands' alone.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 
 use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
@@ -8,6 +8,7 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use trunkline_domain::without_tokens;
 
 use crate::config::{Log, LogFormat};
 
@@ -44,18 +45,34 @@ pub fn install(options: &Log) -> Result<(), LogError> {
                     .flatten_event(true)
                     .with_current_span(false)
                     .with_span_list(true)
-                    .with_writer(std::io::stderr),
+                    .with_writer(|| WithoutTokens(std::io::stderr())),
             )
             .try_init()?,
         LogFormat::Human | LogFormat::Auto => registry
             .with(
                 fmt::layer()
                     .with_ansi(terminal && std::env::var_os("NO_COLOR").is_none())
-                    .with_writer(std::io::stderr),
+                    .with_writer(|| WithoutTokens(std::io::stderr())),
             )
             .try_init()?,
     }
     Ok(())
+}
+
+/// Lets no token through: LiveKit repeats the one that it refuses, and libraries log what it says.
+struct WithoutTokens<W>(W);
+
+impl<W: Write> Write for WithoutTokens<W> {
+    /// An event comes in one piece.
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        self.0.write_all(without_tokens(&text).as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// Whatever the filter asks for.
@@ -70,5 +87,36 @@ fn format(wanted: LogFormat, terminal: bool) -> LogFormat {
         (LogFormat::Auto, true) => LogFormat::Human,
         (LogFormat::Auto, false) => LogFormat::Json,
         (wanted, _) => wanted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_in_an_event_is_not_logged() {
+        let token = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJrZXkifQ.c2lnbmF0dXJl";
+        let logged = SharedBuffer::default();
+        let writer = logged.clone();
+        let layer = fmt::layer().with_writer(move || WithoutTokens(writer.clone()));
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            tracing::warn!("refused: invalid token: {token}, error");
+        });
+        let logged = String::from_utf8(logged.0.lock().clone()).unwrap();
+        assert!(logged.contains("invalid token: [token], error"), "{logged}");
+    }
+
+    #[derive(Clone, Default)]
+    struct SharedBuffer(std::sync::Arc<parking_lot::Mutex<Vec<u8>>>);
+
+    impl Write for SharedBuffer {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
     }
 }

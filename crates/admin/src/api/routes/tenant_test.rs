@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::{Extension, Json};
 use serde::Serialize;
-use trunkline_call::CheckReport;
+use trunkline_call::{CheckReport, SampleCall};
 use utoipa::ToSchema;
 
 use super::tenant_view::find_as;
@@ -90,7 +90,10 @@ pub(crate) async fn post(
         Ok(tenant) => {
             let registrations = workers::registrations(&state, row.id).await?;
             let services = state.services();
-            services.check(tenant, &registrations, CHECK_LIMIT).await
+            let sample = SampleCall::default();
+            services
+                .check(tenant, &registrations, &sample, CHECK_LIMIT)
+                .await
         }
         Err(problem) => {
             CheckReport::of_unusable_row(&row.slug, row.version.0, &problem.to_string())

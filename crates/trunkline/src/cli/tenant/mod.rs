@@ -17,6 +17,8 @@ use std::process::ExitCode;
 use change::Consent;
 use clap::{Args, Subcommand};
 
+pub(super) use view::registrations;
+
 use crate::config::Config;
 use crate::wiring;
 
@@ -36,14 +38,7 @@ pub(super) enum Command {
         output: Output,
     },
     /// Check from end to end whether a tenant's calls would work, and say what to do where not
-    ///
-    /// The exit code is 1 when something failed; a warning is none.
-    Test {
-        #[command(flatten)]
-        tenant: Slug,
-        #[command(flatten)]
-        output: Output,
-    },
+    Test(test::Arguments),
     /// Who changed what of a tenant, and when; the latest last. Also of one that was removed
     History(history::Arguments),
     /// Print tenants as one JSON document, without their secrets
@@ -90,9 +85,9 @@ impl Command {
             Self::Export(arguments) => arguments.run(&store).await,
             Self::Import(arguments) => arguments.run(&store).await,
             Self::List(output) => list::run(&store, &output).await,
-            Self::Show { tenant, output } => show::run(&store, &tenant.slug, &output).await,
-            Self::Test { tenant, output } => {
-                let tested = test::run(config, &store, &tenant.slug, &output).await;
+            Self::Show { tenant, output } => show::run(config, &store, &tenant.slug, &output).await,
+            Self::Test(arguments) => {
+                let tested = arguments.run(config, &store).await;
                 store.close().await;
                 return tested;
             }

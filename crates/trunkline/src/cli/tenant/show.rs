@@ -9,11 +9,17 @@ use trunkline_store::{ChangeError, RefusalTotal, Store};
 use super::Output;
 use super::view::TenantView;
 use crate::cli::report;
+use crate::config::Config;
 
 /// Of refused offers those are shown that a person who looks now may ask about.
 const LATELY: TimeDelta = TimeDelta::hours(24);
 
-pub(super) async fn run(store: &Store, slug: &str, output: &Output) -> anyhow::Result<()> {
+pub(super) async fn run(
+    config: &Config,
+    store: &Store,
+    slug: &str,
+    output: &Output,
+) -> anyhow::Result<()> {
     let record = store
         .tenant_record(slug)
         .await?
@@ -56,9 +62,49 @@ pub(super) async fn run(store: &Store, slug: &str, output: &Output) -> anyhow::R
     if output.json {
         return report::json(&shown);
     }
+    let raw = serde_json::to_value(&record.settings)?;
     let mut text = String::new();
-    lines(&shown, "", &mut text);
+    lines(&shown, "", &mut |name, value| {
+        let is_default = name
+            .strip_prefix("default_config.")
+            .is_some_and(|field| raw["default_config"][field].is_null());
+        text.push_str(&match value {
+            Some(value) if is_default => format!("{name}: {value} (not set)\n"),
+            Some(value) => format!("{name}: {value}\n"),
+            None => match in_its_place(name, config) {
+                Some(default) => format!("{name}: (not set: {default})\n"),
+                None => return,
+            },
+        });
+    });
     report::result(&text)
+}
+
+/// What holds where a setting is not set. `None`: it is none.
+fn in_its_place(name: &str, config: &Config) -> Option<String> {
+    Some(match name {
+        "deployment" => "none is asked for".to_owned(),
+        "call_config_url" => "every call runs with the default configuration".to_owned(),
+        "call_config_bearer" => "the backend is sent no token".to_owned(),
+        "call_config_signing_secret" => "requests are not signed".to_owned(),
+        "call_config_deadline_ms" => "no backend is asked".to_owned(),
+        "default_config.temperature" => "the model's own".to_owned(),
+        "provider_base_url" => {
+            let url = &config.provider.base_url;
+            format!("the process's provider.base_url, {url} here")
+        }
+        "provider_api_key" => match config.provider.api_key {
+            Some(_) => "the process's provider.api_key, which is set here".to_owned(),
+            None => "the process's provider.api_key, which is not set here".to_owned(),
+        },
+        "max_calls" => {
+            let most = config.worker.max_calls();
+            format!("as many as the process takes, worker.max_calls, {most} here")
+        }
+        "calls_per_second" => "as many as come".to_owned(),
+        "max_call_minutes" => "as long as it takes".to_owned(),
+        _ => return None,
+    })
 }
 
 /// By the reason, how many and when the last.
@@ -106,24 +152,22 @@ fn settings(tenant: &Tenant) -> Value {
     })
 }
 
-/// `name: value`, one to a line; what is not set is left out.
-fn lines(value: &Value, name: &str, text: &mut String) {
+/// Gives each value with its name, as text; of null there is none.
+fn lines(value: &Value, name: &str, give: &mut impl FnMut(&str, Option<String>)) {
     match value {
-        Value::Null => {}
+        Value::Null => give(name, None),
         Value::Object(fields) => {
             for (field, value) in fields {
-                lines(value, &join(name, field), text);
+                lines(value, &join(name, field), give);
             }
         }
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                lines(item, &join(name, &index.to_string()), text);
+                lines(item, &join(name, &index.to_string()), give);
             }
         }
-        Value::String(content) => {
-            text.push_str(&format!("{name}: {}\n", content.replace('\n', "\n    ")));
-        }
-        other => text.push_str(&format!("{name}: {other}\n")),
+        Value::String(content) => give(name, Some(content.replace('\n', "\n    "))),
+        other => give(name, Some(other.to_string())),
     }
 }
 

@@ -4,14 +4,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use chrono::Utc;
+use clap::Args;
 use tokio_util::sync::CancellationToken;
-use trunkline_call::{Check, CheckReport, Registration, Services};
+use trunkline_call::{Check, CheckReport, SampleCall, Services};
 use trunkline_callconfig::Lookup;
-use trunkline_store::{ChangeError, Store, TenantRow};
+use trunkline_domain::PhoneNumber;
+use trunkline_store::{ChangeError, Store};
 
-use super::Output;
-use super::view::TenantView;
+use super::view::registrations;
+use crate::cli::number::number;
 use crate::cli::report;
 use crate::config::Config;
 use crate::wiring;
@@ -19,53 +20,57 @@ use crate::wiring;
 /// All checks together. Nothing waits for it but a person, who sees a terminal.
 const LIMIT: Duration = Duration::from_secs(70);
 
-pub(super) async fn run(
-    config: &Config,
-    store: &Store,
-    slug: &str,
-    output: &Output,
-) -> anyhow::Result<ExitCode> {
-    let row = store
-        .tenant(slug)
-        .await?
-        .ok_or_else(|| ChangeError::NoSuchTenant {
-            slug: slug.to_owned(),
-        })?;
-    let found = match &row.tenant {
-        Ok(tenant) => {
-            let registrations = registrations(store, &row).await?;
-            let services = services(config)?;
-            services.check(tenant, &registrations, LIMIT).await
-        }
-        Err(problem) => {
-            CheckReport::of_unusable_row(&row.slug, row.version.0, &problem.to_string())
-        }
-    };
-    if output.json {
-        report::json(&found)?;
-    } else {
-        report::result(&table(&found))?;
-    }
-    Ok(if found.has_failed() {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+/// The backend is asked about a sample of a call that comes in, marked as a test. No phone rings.
+///
+/// The exit code is 1 when something failed; a warning is none.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  trunkline tenant test acme --to +15550001111")]
+pub(in crate::cli) struct Arguments {
+    /// The tenant's name
+    slug: String,
+    /// The sample's caller [default: +12015550123, a number for fiction]
+    #[arg(long, value_name = "NUMBER", value_parser = number)]
+    from: Option<PhoneNumber>,
+    /// The number that the sample calls, where the backend goes by it [default: +12015550199, a
+    /// number for fiction]
+    #[arg(long, value_name = "NUMBER", value_parser = number)]
+    to: Option<PhoneNumber>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
-async fn registrations(store: &Store, row: &TenantRow) -> anyhow::Result<Vec<Registration>> {
-    let states = store.states().await?;
-    let view = TenantView::new(row, &states, Utc::now());
-    Ok(view
-        .replicas
-        .into_iter()
-        .map(|replica| Registration {
-            replica: replica.replica,
-            state: replica.state,
-            reason: replica.reason,
-            version: replica.version,
+impl Arguments {
+    pub(super) async fn run(self, config: &Config, store: &Store) -> anyhow::Result<ExitCode> {
+        let row = store.tenant(&self.slug).await?;
+        let row = row.ok_or(ChangeError::NoSuchTenant { slug: self.slug })?;
+        let found = match &row.tenant {
+            Ok(tenant) => {
+                let default = SampleCall::default();
+                let sample = SampleCall {
+                    from: self.from.unwrap_or(default.from),
+                    to: self.to.unwrap_or(default.to),
+                };
+                let registrations = registrations(store, &row).await?;
+                let services = services(config)?;
+                services.check(tenant, &registrations, &sample, LIMIT).await
+            }
+            Err(problem) => {
+                CheckReport::of_unusable_row(&row.slug, row.version.0, &problem.to_string())
+            }
+        };
+        if self.json {
+            report::json(&found)?;
+        } else {
+            report::result(&table(&found))?;
+        }
+        Ok(if found.has_failed() {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
         })
-        .collect())
+    }
 }
 
 /// What a call of this process would be run with.

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use trunkline_call::Registration;
 use trunkline_domain::TenantId;
-use trunkline_store::{TenantRow, TenantState};
+use trunkline_store::{Store, TenantRow, TenantState};
 
 use crate::states::REPORT_INTERVAL;
 
@@ -68,6 +69,22 @@ impl TenantView {
             replicas,
         }
     }
+}
+
+/// What the replicas said lately of a tenant's workers.
+pub(in crate::cli) async fn registrations(
+    store: &Store,
+    row: &TenantRow,
+) -> anyhow::Result<Vec<Registration>> {
+    let states = store.states().await?;
+    let view = TenantView::new(row, &states, Utc::now());
+    let said = view.replicas.into_iter().map(|replica| Registration {
+        replica: replica.replica,
+        state: replica.state,
+        reason: replica.reason,
+        version: replica.version,
+    });
+    Ok(said.collect())
 }
 
 fn summary(row: &TenantRow, replicas: &[ReplicaView]) -> (String, Option<String>) {

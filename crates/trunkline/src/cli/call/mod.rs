@@ -1,30 +1,35 @@
 //! `trunkline call`
 
-use std::path::{Path, PathBuf};
+mod recording;
+mod speech;
+
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use trunkline_call::ring::{self, RingEnd, RingNews, RingOptions, Speech};
+use trunkline_call::ring::{self, Heard, RingEnd, RingNews, RingOptions};
+use trunkline_call::{CheckStatus, Registration, judge_registrations};
 use trunkline_domain::{PhoneNumber, Tenant};
-use trunkline_store::ChangeError;
+use trunkline_store::{ChangeError, Store};
 
+use super::number::number;
 use super::report;
+use super::tenant::registrations;
 use crate::config::Config;
 use crate::wiring;
+use recording::Recording;
 
 /// Events of one call: a handful.
 const NEWS_QUEUE: usize = 32;
 
 /// The longest test call: what is heard is kept in memory until it ends.
 const MAX_SECONDS: u64 = 3600;
-
-/// The largest speech file that is read: 300 s of stereo at 48 kHz are 58 MB.
-const MAX_SPEECH_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Rings in the tenant's project as a phone call does: a room with the agent's dispatch, and a
 /// participant of the kind SIP in it. Prints what happens as it happens, in milliseconds since
@@ -60,16 +65,13 @@ pub(super) struct Arguments {
 
 impl Arguments {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
-        let speech = self.say.as_deref().map(read_speech).transpose()?;
+        let speech = self.say.as_deref().map(speech::read).transpose()?;
+        let recording = self.out.map(Recording::begin).transpose()?;
         let store = wiring::open_store(config).await?;
-        let row = store.tenant(&self.slug).await;
+        let found = find(&store, &self.slug).await;
         store.close().await;
-        let row = row?.ok_or_else(|| ChangeError::NoSuchTenant {
-            slug: self.slug.clone(),
-        })?;
-        let tenant = row
-            .tenant
-            .map_err(|problem| anyhow::anyhow!("the tenant is parked: {problem}"))?;
+        let (tenant, registrations) = found?;
+        is_answered(&tenant, &registrations)?;
         let options = RingOptions {
             agent_name: agent_name(&tenant, self.agent_name.as_deref())?,
             from: self.from,
@@ -97,23 +99,59 @@ impl Arguments {
         while let Ok((at, news)) = told.try_recv() {
             show(at, &news)?;
         }
-        if let Some(path) = &self.out {
-            save(path, &outcome.heard)?;
-            let seconds = outcome.heard.len() as f64 / f64::from(ring::HEARD_RATE);
+        let heard = outcome.heard();
+        if let Some(recording) = recording {
+            let seconds = outcome.sound.len() as f64 / f64::from(ring::HEARD_RATE);
+            let path = recording.save(&outcome.sound)?;
             report::result(&format!("{seconds:.1} s are in {}\n", path.display()))?;
         }
-        let heard = outcome
-            .timeline
-            .iter()
-            .any(|(_, news)| *news == RingNews::FirstSound);
-        // What was told to end did what it was told.
-        Ok(if heard || outcome.end == RingEnd::Interrupted {
-            ExitCode::SUCCESS
-        } else {
-            report::note("nothing was heard; `trunkline tenant test` says what is wrong");
-            ExitCode::FAILURE
+        let problem = match heard {
+            Heard::Agent => None,
+            Heard::Apology => Some("the apology was heard: the call could not be served"),
+            // What was told to end did what it was told.
+            Heard::Nothing if outcome.end == RingEnd::Interrupted => None,
+            Heard::Nothing => Some("nothing was heard"),
+        };
+        Ok(match problem {
+            None => ExitCode::SUCCESS,
+            Some(problem) => {
+                report::note(&format!(
+                    "{problem}; `trunkline tenant test` says what is wrong"
+                ));
+                ExitCode::FAILURE
+            }
         })
     }
+}
+
+/// The tenant, and what the replicas say of its agent.
+async fn find(store: &Store, slug: &str) -> anyhow::Result<(Arc<Tenant>, Vec<Registration>)> {
+    let row = store.tenant(slug).await?;
+    let row = row.ok_or_else(|| ChangeError::NoSuchTenant {
+        slug: slug.to_owned(),
+    })?;
+    let registrations = registrations(store, &row).await?;
+    let tenant = row
+        .tenant
+        .map_err(|problem| anyhow::anyhow!("{slug} is parked, nobody would answer: {problem}"))?;
+    Ok((tenant, registrations))
+}
+
+/// Refuses to ring where nobody would answer.
+fn is_answered(tenant: &Tenant, registrations: &[Registration]) -> anyhow::Result<()> {
+    let check = judge_registrations(tenant, registrations);
+    let remedy = check.remedy.unwrap_or_default();
+    // An agent that is registered with an earlier version of the row answers as well.
+    let is_there = registrations.iter().any(|r| r.state == "registered");
+    ensure!(
+        tenant.enabled && is_there,
+        "nobody would answer: {}. To do: {remedy}",
+        check.detail
+    );
+    if check.status != CheckStatus::Ok {
+        report::note(&format!("warning: {}. To do: {remedy}", check.detail));
+    }
+    Ok(())
 }
 
 fn agent_name(
@@ -151,66 +189,6 @@ fn show(at: Duration, news: &RingNews) -> anyhow::Result<()> {
     report::result(&format!("{:>7} ms  {words}\n", at.as_millis()))
 }
 
-fn save(path: &Path, heard: &[i16]) -> anyhow::Result<()> {
-    let spec = hound::WavSpec {
-        channels: 1,
-        sample_rate: ring::HEARD_RATE,
-        bits_per_sample: 16,
-        sample_format: hound::SampleFormat::Int,
-    };
-    let write = || -> Result<(), hound::Error> {
-        let mut file = hound::WavWriter::create(path, spec)?;
-        heard.iter().try_for_each(|s| file.write_sample(*s))?;
-        file.finalize()
-    };
-    write().with_context(|| format!("--out: {} cannot be written", path.display()))
-}
-
-/// The file's channels mixed to one.
-fn read_speech(path: &Path) -> anyhow::Result<Speech> {
-    let of_file = || format!("--say: {} cannot be used", path.display());
-    let size = std::fs::metadata(path).with_context(of_file)?.len();
-    anyhow::ensure!(
-        size <= MAX_SPEECH_BYTES,
-        "--say: {} has {size} bytes; at most {MAX_SPEECH_BYTES} are read",
-        path.display()
-    );
-    let mut file = hound::WavReader::open(path).with_context(of_file)?;
-    let spec = file.spec();
-    let samples: Vec<f64> = match spec.sample_format {
-        hound::SampleFormat::Float => file
-            .samples::<f32>()
-            .map(|sample| sample.map(f64::from))
-            .collect::<Result<_, _>>(),
-        hound::SampleFormat::Int => {
-            let full_scale = f64::from(2_u32.pow(u32::from(spec.bits_per_sample).clamp(1, 32) - 1));
-            file.samples::<i32>()
-                .map(|sample| sample.map(|sample| f64::from(sample) / full_scale))
-                .collect::<Result<_, _>>()
-        }
-    }
-    .with_context(of_file)?;
-    let channels = usize::from(spec.channels).max(1);
-    let mono = samples
-        .chunks(channels)
-        .map(|frame| {
-            let mean = frame.iter().sum::<f64>() / channels as f64;
-            // A cast of a float ends at the bounds.
-            (mean * f64::from(i16::MAX)) as i16
-        })
-        .collect();
-    Speech::new(spec.sample_rate, mono).with_context(of_file)
-}
-
-/// A number as E.164 writes it.
-fn number(text: &str) -> Result<PhoneNumber, String> {
-    let digits = text.strip_prefix('+').unwrap_or_default();
-    let right = (2..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
-    PhoneNumber::new(text)
-        .filter(|_| right)
-        .ok_or_else(|| "a number is + and 2 to 15 digits, for instance +4930123456".to_owned())
-}
-
 /// `20s`, `2m` or `20`, in seconds.
 fn time(text: &str) -> Result<Duration, String> {
     let (digits, unit) = match text.strip_suffix('m') {
@@ -231,35 +209,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_and_times_are_read_as_people_write_them() {
-        assert_eq!(number("+4930123456").unwrap().expose(), "+4930123456");
-        for wrong in ["4930", "+", "+1x", "+1234567890123456"] {
-            assert!(number(wrong).is_err(), "{wrong}");
-        }
+    fn times_are_read_as_people_write_them() {
         assert_eq!(time("20s"), Ok(Duration::from_secs(20)));
         assert_eq!(time("2m"), Ok(Duration::from_secs(120)));
         assert_eq!(time("7"), Ok(Duration::from_secs(7)));
         for wrong in ["", "0s", "-1", "99999999999999999999m", "2h"] {
             assert!(time(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn a_stereo_file_is_said_as_one_voice() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("speech.wav");
-        let spec = hound::WavSpec {
-            channels: 2,
-            sample_rate: 16_000,
-            bits_per_sample: 16,
-            sample_format: hound::SampleFormat::Int,
-        };
-        let mut file = hound::WavWriter::create(&path, spec).unwrap();
-        for sample in [16_384_i16, 0, -32_768, -32_768] {
-            file.write_sample(sample).unwrap();
-        }
-        file.finalize().unwrap();
-        let expected = Speech::new(16_000, vec![8_191, -32_767]).unwrap();
-        assert_eq!(read_speech(&path).unwrap(), expected);
     }
 }
