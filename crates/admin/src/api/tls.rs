@@ -76,8 +76,12 @@ async fn read(path: &PathBuf) -> Result<Vec<u8>, TlsError> {
         path: path.clone(),
         source,
     };
-    let size = tokio::fs::metadata(path).await.map_err(failed)?.len();
-    if size > MAX_FILE_BYTES {
+    let found = tokio::fs::metadata(path).await.map_err(failed)?;
+    // Others have no end, or none before somebody writes to them.
+    if !found.is_file() {
+        return Err(failed(std::io::Error::other("it is no regular file")));
+    }
+    if found.len() > MAX_FILE_BYTES {
         return Err(failed(std::io::Error::other("it is too large")));
     }
     tokio::fs::read(path).await.map_err(failed)

@@ -6,16 +6,17 @@ use trunkline_domain::shorten;
 
 /// An error with its causes, on standard error, one to a line.
 pub(super) fn error(error: &anyhow::Error) {
-    let mut stderr = std::io::stderr().lock();
-    // Nobody is left to tell when standard error is gone.
-    let _ = writeln!(stderr, "error: {error}");
+    let mut text = format!("error: {error}");
     for cause in error.chain().skip(1) {
-        let _ = writeln!(stderr, "  caused by: {cause}");
+        text.push_str(&format!("\n  caused by: {cause}"));
     }
+    note(&text);
 }
 
 /// A remark on standard error.
 pub(super) fn note(text: &str) {
+    // Others' words can be among it. Nobody is left to tell when standard error is gone.
+    let text = printable(text, Some('\n'));
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 

@@ -5,9 +5,15 @@ use std::path::Path;
 use figment::providers::{Format, Serialized, Toml};
 use figment::value::{Dict, Value};
 use figment::{Figment, Metadata, Profile};
+use trunkline_domain::chain;
 
 use super::environment::{self, Variables};
 use super::{Config, ConfigError, Problem, check, secret};
+use crate::files;
+
+/// The largest configuration that is read, in bytes. One with every key and a comment on each
+/// has some 20 kB.
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// A configuration, and where its values came from.
 #[derive(Debug, Clone)]
@@ -39,8 +45,13 @@ impl Loaded {
         let mut figment =
             Figment::from(Serialized::defaults(Config::default())).merge(Variables::courtesy(vars));
         if let Some(path) = file {
-            if let Err(error) = std::fs::File::open(path) {
-                let text = format!("the file {} cannot be read: {error}", path.display());
+            // Read once here, to know that it has an end.
+            if let Err(error) = files::read_bounded(path, MAX_FILE_BYTES) {
+                let text = format!(
+                    "the file {} cannot be used: {}",
+                    path.display(),
+                    chain(&error)
+                );
                 return Err(ConfigError {
                     problems: vec![Problem::new("", text)],
                 });

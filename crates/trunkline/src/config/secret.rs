@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use secrecy::SecretString;
+use secrecy::zeroize::Zeroizing;
 use serde::Serializer;
 
 use super::{Config, Problem};
+use crate::files::{self, FileError};
 
 /// The keys whose values are never shown, not even in an error.
 pub(super) const SECRET_KEYS: [&str; 3] = ["database.url", "sealing.keys", "provider.api_key"];
@@ -69,14 +71,14 @@ pub(super) fn read_files(config: &mut Config, problems: &mut Vec<Problem>) {
 /// # Errors
 /// A text for people when it cannot be read, is empty or too large.
 pub(crate) fn read_secret_file(path: &Path) -> Result<SecretString, String> {
-    use std::io::Read;
-
-    let file = std::fs::File::open(path).map_err(|e| format!("cannot be read: {e}"))?;
-    let mut text = String::new();
-    file.take(MAX_SECRET_BYTES + 1)
-        .read_to_string(&mut text)
-        .map_err(|e| format!("cannot be read: {e}"))?;
-    secret_of_text(&text)
+    let bytes = files::read_bounded(path, MAX_SECRET_BYTES).map_err(|error| match error {
+        FileError::Io(error) => format!("cannot be read: {error}"),
+        FileError::Irregular => "is no regular file".to_owned(),
+        FileError::TooLarge { .. } => too_large(),
+    })?;
+    let bytes = Zeroizing::new(bytes);
+    let text = std::str::from_utf8(&bytes).map_err(|_| "is no text".to_owned())?;
+    secret_of_text(text)
 }
 
 /// A secret out of what a file or standard input held.
@@ -85,12 +87,14 @@ pub(crate) fn read_secret_file(path: &Path) -> Result<SecretString, String> {
 /// A text for people when it is empty or too large.
 pub(crate) fn secret_of_text(text: &str) -> Result<SecretString, String> {
     if text.len() as u64 > MAX_SECRET_BYTES {
-        return Err(format!(
-            "has more than {MAX_SECRET_BYTES} bytes, which no secret here has"
-        ));
+        return Err(too_large());
     }
     match text.trim() {
         "" => Err("is empty".to_owned()),
         text => Ok(text.into()),
     }
+}
+
+fn too_large() -> String {
+    format!("has more than {MAX_SECRET_BYTES} bytes, which no secret here has")
 }

@@ -12,6 +12,7 @@ use trunkline_store::{AddError, Enablement, NewTenant, Store};
 use crate::cli::actor::actor;
 use crate::cli::report;
 use crate::cli::secret::{SecretSource, at_most_one_from_stdin, given_or_asked};
+use crate::files::read_bounded;
 
 /// Secrets are taken from a file's PATH, from standard input (`-`), from a variable (`env:NAME`) or
 /// asked for at the terminal (`prompt`), and never from the command line itself: every user of the
@@ -168,14 +169,8 @@ pub(super) fn read(
 }
 
 pub(super) fn read_config(path: &Path) -> anyhow::Result<Value> {
-    let text = std::fs::read(path)
-        .with_context(|| format!("--default-config: {} cannot be read", path.display()))?;
-    anyhow::ensure!(
-        text.len() <= MAX_CONFIG_BYTES,
-        "--default-config: {} has {} bytes; at most {MAX_CONFIG_BYTES} are read",
-        path.display(),
-        text.len(),
-    );
+    let text = read_bounded(path, MAX_CONFIG_BYTES as u64)
+        .with_context(|| format!("--default-config: {} cannot be used", path.display()))?;
     serde_json::from_slice(&text)
         .with_context(|| format!("--default-config: {} is not JSON", path.display()))
 }

@@ -1,9 +1,8 @@
 //! `trunkline tenant import`
 
-use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
@@ -13,6 +12,7 @@ use super::document::{self, Entry, Versions};
 use super::history;
 use crate::cli::actor::actor;
 use crate::cli::report;
+use crate::files::{self, FileError};
 
 /// The largest document that is read, in bytes: 10,000 tenants with some kilobytes each.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
@@ -122,26 +122,17 @@ fn refusal(problems: &[String]) -> String {
     text
 }
 
-fn read(file: &PathBuf) -> anyhow::Result<Vec<u8>> {
-    let is_stdin = file.as_os_str() == "-";
-    let name = if is_stdin {
-        "standard input".to_owned()
+fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let (name, text) = if file.as_os_str() == "-" {
+        let text = files::bounded(std::io::stdin().lock(), MAX_BYTES);
+        ("standard input".to_owned(), text)
     } else {
-        file.display().to_string()
+        let text = files::read_bounded(file, MAX_BYTES);
+        (file.display().to_string(), text)
     };
-    let cannot = || format!("{name} cannot be read");
-    let mut text = Vec::new();
-    if is_stdin {
-        let stdin = std::io::stdin().lock();
-        stdin.take(MAX_BYTES + 1).read_to_end(&mut text)
-    } else {
-        let file = std::fs::File::open(file).with_context(cannot)?;
-        file.take(MAX_BYTES + 1).read_to_end(&mut text)
-    }
-    .with_context(cannot)?;
-    ensure!(
-        text.len() as u64 <= MAX_BYTES,
-        "{name} has more than {MAX_BYTES} bytes; import it in parts"
-    );
-    Ok(text)
+    text.map_err(|error| match error {
+        FileError::TooLarge { .. } => anyhow::anyhow!("{error}; import it in parts"),
+        error => error.into(),
+    })
+    .with_context(|| format!("{name} cannot be used"))
 }
