@@ -58,6 +58,29 @@ impl Store {
         .await
     }
 
+    /// The tenants that ever had this slug by the history, the one that had it last first, and at
+    /// most `limit` of them. A slug is free again when its tenant is removed or renamed.
+    ///
+    /// # Errors
+    /// When the database is away or refuses.
+    pub async fn tenants_once_named(
+        &self,
+        slug: &str,
+        limit: u32,
+    ) -> Result<Vec<TenantId>, StoreError> {
+        self.with(async |connection: &mut PgConnection| {
+            let ids = sqlx::query_scalar!(
+                "SELECT tenant_id FROM tenant_history WHERE slug = $1 GROUP BY tenant_id ORDER BY max(id) DESC LIMIT $2",
+                slug,
+                i64::from(limit)
+            )
+            .fetch_all(connection)
+            .await?;
+            Ok(ids.into_iter().map(TenantId).collect())
+        })
+        .await
+    }
+
     /// The changes of a tenant, the latest first: at most `limit` (and 200), those
     /// before the entry `before`.
     ///

@@ -199,6 +199,7 @@ async fn rotate(store: &Store, json: bool) -> anyhow::Result<ExitCode> {
         tokio::time::sleep(BETWEEN_ROUNDS).await;
     };
     let is_done = keys.old() == 0;
+    let has_others = keys.keys.len() > 1;
     if json {
         report::json(&Rotated {
             resealed,
@@ -211,10 +212,13 @@ async fn rotate(store: &Store, json: bool) -> anyhow::Result<ExitCode> {
         }
         report::result(&format!("{resealed} secrets sealed anew\n{}", keys.table()))?;
         if is_done {
-            report::note(
+            report::note(if has_others {
                 "every secret is sealed with the first key; the others can be taken out of \
-                 sealing.keys, unless a backup of the database needs them",
-            );
+                 sealing.keys, unless a backup of the database needs them"
+            } else {
+                "every secret is sealed with the one key that there is; to change it, put a new \
+                 one before it in sealing.keys"
+            });
         } else {
             report::note(&format!(
                 "{} secrets are not sealed with the first key; mend what is named above, or run it \

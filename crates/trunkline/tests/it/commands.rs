@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::bed::{Bed, KEYS, bare, text, with_input};
+use crate::bed::{Bed, KEYS, SOON, bare, text, with_input};
 
 #[tokio::test]
 async fn without_a_database_url_the_error_says_what_to_set_and_the_code_is_2() {
@@ -175,8 +175,13 @@ async fn a_tenant_is_changed_and_its_history_tells_by_whom() {
         ["created", "changed", "changed", "removed"]
     );
     assert_eq!(operations[1]["changes"]["max_calls"]["new"], 5);
-    let by = operations[1]["actor"].as_str().unwrap();
-    assert!(by.starts_with("cli:"), "{by}");
+    // The environment does not say who it is; the system does.
+    let me = std::process::Command::new("id")
+        .arg("-un")
+        .output()
+        .unwrap();
+    let me = format!("cli:{}", text(&me.stdout).trim());
+    assert_eq!(operations[1]["actor"], me.as_str());
     assert!(!history.to_string().contains("s3cr3t"));
     let table = bed
         .succeeds(&["tenant", "history", "acme", "--limit", "2"])
@@ -188,6 +193,196 @@ async fn a_tenant_is_changed_and_its_history_tells_by_whom() {
     );
     let said = bed.fails(1, &["tenant", "history", "nobody"]).await;
     assert!(said.contains("there is no tenant nobody"), "{said}");
+}
+
+#[tokio::test]
+async fn a_name_that_was_given_again_leads_to_the_history_of_who_had_it_before() {
+    let bed = Bed::migrated().await;
+    bed.add("acme").await;
+    let shown = bed.json(&["tenant", "show", "acme", "--json"]).await;
+    let id = shown["id"].as_str().unwrap();
+    bed.succeeds(&["tenant", "remove", "acme"]).await;
+    bed.add("acme").await;
+
+    let output = bed.run(&["tenant", "history", "acme"]).await;
+    let table = text(&output.stdout);
+    assert!(!table.contains("removed"), "{table}");
+    let said = text(&output.stderr);
+    assert!(
+        said.contains(&format!("tenant history --id {id}")),
+        "{said}"
+    );
+    let table = bed.succeeds(&["tenant", "history", "--id", id]).await;
+    assert!(table.contains("removed"), "{table}");
+    bed.fails(2, &["tenant", "history"]).await;
+    let none = "00000000-0000-0000-0000-000000000000";
+    let said = bed.fails(1, &["tenant", "history", "--id", none]).await;
+    assert!(said.contains("there is no tenant"), "{said}");
+}
+
+#[tokio::test]
+async fn a_change_that_changes_nothing_says_so_and_a_default_comes_back_by_unset() {
+    let bed = Bed::migrated().await;
+    bed.add("acme").await;
+    let shown = bed.json(&["tenant", "show", "acme", "--json"]).await;
+    let config = bed.file("config.json", r#"{"voice": "ash"}"#);
+    let set = [
+        ["--agent-name", "sales"],
+        ["--answer-deadline-ms", "5000"],
+        ["--call-config-deadline-ms", "3000"],
+        ["--call-config-url", "https://acme.example"],
+        ["--default-config", config.to_str().unwrap()],
+        ["--max-calls", "5"],
+    ];
+    let set = [&["tenant", "set", "acme"], set.concat().as_slice()].concat();
+    let said = bed.succeeds(&set).await;
+    assert!(said.starts_with("acme is changed"), "{said}");
+    let changed = bed.json(&["tenant", "show", "acme", "--json"]).await;
+    for nothing in [&set[..], &["tenant", "set", "acme"]] {
+        let said = bed.succeeds(nothing).await;
+        let version = format!("nothing changed (version {})", changed["version"]);
+        assert!(said.contains(&version), "{said}");
+    }
+
+    let mut unset = vec!["tenant", "set", "acme"];
+    for setting in [
+        "agent-names",
+        "answer-deadline-ms",
+        "call-config-deadline-ms",
+        "call-config-url",
+        "default-config",
+        "provider",
+        "max-calls",
+    ] {
+        unset.extend(["--unset", setting]);
+    }
+    bed.succeeds(&unset).await;
+    let after = bed.json(&["tenant", "show", "acme", "--json"]).await;
+    for (name, value) in shown.as_object().unwrap() {
+        if !["version", "updated_at"].contains(&name.as_str()) {
+            assert_eq!(after[name], *value, "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_set_is_shown_with_what_holds_in_its_place() {
+    let bed = Bed::migrated().await;
+    bed.add("acme").await;
+    bed.succeeds(&["tenant", "set", "acme", "--max-call-minutes", "7"])
+        .await;
+    let shown = bed.succeeds(&["tenant", "show", "acme"]).await;
+    for line in [
+        "max_call_minutes: 7\n",
+        "max_calls: (not set: as many as the process takes, worker.max_calls, ",
+        "calls_per_second: (not set: as many as come)\n",
+        "call_config_url: (not set: every call runs with the default configuration)\n",
+        "provider_base_url: (not set: the process's provider.base_url, https://api.openai.com/v1 here)\n",
+        "default_config.voice: marin (not set)\n",
+        "default_config.temperature: (not set: the model's own)\n",
+    ] {
+        assert!(shown.contains(line), "{line:?} is not in\n{shown}");
+    }
+}
+
+#[tokio::test]
+async fn what_has_no_end_is_not_read() {
+    let bed = Bed::migrated().await;
+    let pipe = bed.directory.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let add = |secret: &str, config: &str| {
+        let mut command = bed.command();
+        command
+            .args(["tenant", "add", "acme", "--livekit-url", "wss://a.example"])
+            .args([
+                "--livekit-api-key",
+                "key",
+                "--livekit-api-secret-from",
+                secret,
+            ])
+            .args(["--default-config", config]);
+        command
+    };
+    let pipe = pipe.to_str().unwrap();
+    let secret = bed.file("secret", "a-secret-of-32-bytes-or-a-few-more");
+    let secret = secret.to_str().unwrap();
+    let configured = |file: &str| {
+        let mut command = bed.command();
+        command
+            .args(["tenant", "list"])
+            .env("TRUNKLINE_CONFIG", file);
+        command
+    };
+    let import = |file: &str| {
+        let mut command = bed.command();
+        command.args(["tenant", "import", file]);
+        command
+    };
+    for mut command in [
+        configured("/dev/zero"),
+        configured(pipe),
+        add(pipe, "/dev/null"),
+        add("/dev/zero", "/dev/null"),
+        add(secret, "/dev/zero"),
+        add(secret, pipe),
+        import("/dev/zero"),
+        import(pipe),
+    ] {
+        let output = tokio::time::timeout(SOON, command.output()).await;
+        let output = output.expect("it ends").unwrap();
+        let said = text(&output.stderr);
+        assert!(!output.status.success(), "{command:?} {said}");
+        assert!(said.contains("no regular file"), "{command:?} {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_single_key_is_not_told_to_be_one_of_several() {
+    let bed = Bed::migrated().await;
+    bed.add("acme").await;
+    let output = bed.run(&["keys", "rotate"]).await;
+    let said = text(&output.stderr);
+    assert!(said.contains("the one key that there is"), "{said}");
+    assert!(!said.contains("others"), "{said}");
+}
+
+#[tokio::test]
+async fn nobody_is_rung_where_nobody_would_answer_or_nothing_could_be_kept() {
+    let bed = Bed::migrated().await;
+    bed.add("acme").await;
+    let call = [
+        "call",
+        "acme",
+        "--from",
+        "+4930123456",
+        "--to",
+        "+15550001111",
+    ];
+    let ring = async |more: &[&str]| {
+        let said = bed.fails(1, &[&call[..], more].concat()).await;
+        assert!(!said.contains("it rings"), "{said}");
+        said
+    };
+    let said = ring(&[]).await;
+    assert!(said.contains("no replica has reported lately"), "{said}");
+    assert!(said.contains("start `trunkline serve`"), "{said}");
+    let said = ring(&["--out", "/no/such/directory/heard.wav"]).await;
+    assert!(
+        said.contains("--out: /no/such/directory/heard.wav"),
+        "{said}"
+    );
+    let empty = bed.file("empty.wav", "");
+    let said = ring(&["--say", empty.to_str().unwrap()]).await;
+    assert!(said.contains("is empty"), "{said}");
+    bed.succeeds(&["tenant", "disable", "acme"]).await;
+    let said = ring(&[]).await;
+    assert!(said.contains("the tenant is disabled"), "{said}");
+    assert!(said.contains("trunkline tenant enable acme"), "{said}");
+    let sql = "UPDATE tenants SET enabled = true, livekit_url = 'gopher://acme.example'";
+    sqlx::query(sql).execute(&bed.sql().await).await.unwrap();
+    let said = ring(&[]).await;
+    assert!(said.contains("acme is parked"), "{said}");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::num::NonZero;
+use std::process::Command;
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
@@ -141,6 +142,20 @@ impl Terminal {
         output.screen.screen_mut().set_size(height, width);
         drop(output);
         self.master.resize(size).unwrap();
+    }
+
+    /// Both before the program, which stands still meanwhile, can see one of them.
+    pub(crate) fn resize_and_type(&mut self, rows: u16, cols: u16, keys: &str) {
+        self.signal("-STOP");
+        self.resize(rows, cols);
+        self.types(keys);
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.pid.to_string();
+        let sent = Command::new("kill").args([signal, &pid]).status();
+        assert!(sent.unwrap().success());
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -31,7 +31,14 @@ async fn top_shows_a_project_takes_keys_and_gives_the_terminal_back() {
     terminal.shows("only tenants with nobody");
     terminal.types("\x1b");
     terminal.shows("Projects 1");
-    terminal.resize(10, 60);
+    // A key in the same moment as a new size is seen at once, and not with the next one.
+    for (rows, filter) in [(12, "/x"), (20, "y"), (14, "z"), (30, "w"), (10, "\x1b")] {
+        terminal.resize_and_type(rows, 60, filter);
+        match filter {
+            "\x1b" => terminal.shows("Projects 1"),
+            keys => terminal.shows(&format!("{}  Enter keep", keys.trim_start_matches('/'))),
+        }
+    }
 
     // The API goes away, and top goes on.
     serving.terminate().await;

@@ -3,7 +3,9 @@
 use chrono::SecondsFormat;
 use clap::Args;
 use serde_json::Value;
+use trunkline_domain::TenantId;
 use trunkline_store::{ChangeError, HistoryEntry, Store};
+use uuid::Uuid;
 
 use crate::cli::report;
 
@@ -13,10 +15,19 @@ const PAGE: u32 = 200;
 /// The longest value that a table shows, in characters. JSON shows all of it.
 const MAX_VALUE_CHARS: usize = 60;
 
+/// As many as are named of the tenants that had a name before.
+const MAX_EARLIER: u32 = 20;
+
+/// A name that is free again can be given to another tenant. Then the history is that of the
+/// tenant that has it now, and the ids of those before are told: --id shows theirs.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
-    /// The tenant's name
-    slug: String,
+    /// The tenant's name; that of one that was removed as well
+    #[arg(required_unless_present = "id", conflicts_with = "id")]
+    slug: Option<String>,
+    /// The tenant's id in place of its name
+    #[arg(long, value_name = "ID")]
+    id: Option<Uuid>,
     /// How many changes: the latest ones
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: u32,
@@ -27,8 +38,9 @@ pub(in crate::cli) struct Arguments {
 
 impl Arguments {
     pub(super) async fn run(self, store: &Store) -> anyhow::Result<()> {
-        let Some(tenant) = store.tenant_id(&self.slug).await? else {
-            return Err(ChangeError::NoSuchTenant { slug: self.slug }.into());
+        let (tenant, earlier) = match (self.id, &self.slug) {
+            (Some(id), _) => (TenantId(id), Vec::new()),
+            (None, slug) => find(store, slug.as_deref().unwrap_or_default()).await?,
         };
         let mut entries: Vec<HistoryEntry> = Vec::new();
         let mut left = self.limit;
@@ -41,7 +53,16 @@ impl Arguments {
             left = left.saturating_sub(u32::try_from(page.len()).unwrap_or(left));
             entries.extend(page);
         }
+        if let (Some(id), true) = (self.id, entries.is_empty()) {
+            let slug = format!("with the id {id}");
+            return Err(ChangeError::NoSuchTenant { slug }.into());
+        }
         entries.reverse();
+        for id in earlier {
+            report::note(&format!(
+                "another tenant had this name before; its history: trunkline tenant history --id {id}"
+            ));
+        }
         if self.json {
             return report::json(&entries);
         }
@@ -54,6 +75,17 @@ impl Arguments {
             &rows,
         ))
     }
+}
+
+/// The tenant that has the name, or had it last, and those that had it before.
+async fn find(store: &Store, slug: &str) -> anyhow::Result<(TenantId, Vec<TenantId>)> {
+    let Some(tenant) = store.tenant_id(slug).await? else {
+        let slug = slug.to_owned();
+        return Err(ChangeError::NoSuchTenant { slug }.into());
+    };
+    let mut earlier = store.tenants_once_named(slug, MAX_EARLIER).await?;
+    earlier.retain(|id| *id != tenant);
+    Ok((tenant, earlier))
 }
 
 fn row(entry: &HistoryEntry) -> Vec<String> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::ensure;
 use clap::Args;
 use trunkline_domain::TenantVersion;
-use trunkline_store::{ChangeError, Expected, Store, TenantChange};
+use trunkline_store::{ChangeError, Expected, NewTenant, Store, TenantChange};
 
 use super::add::{read, read_config};
 use crate::cli::actor::actor;
@@ -20,7 +20,7 @@ use crate::cli::secret::{SecretSource, at_most_one_from_stdin};
   trunkline tenant set acme --agent-name sales --agent-name support
   trunkline tenant set acme --livekit-api-secret-from ./new.secret --expected-version 12
   trunkline tenant set acme --livekit-api-secret-from prompt
-  trunkline tenant set acme --unset max-calls --unset call-config-bearer")]
+  trunkline tenant set acme --unset max-calls --unset call-config-bearer --unset default-config")]
 pub(in crate::cli) struct Arguments {
     /// The tenant's name
     slug: String,
@@ -84,7 +84,7 @@ pub(in crate::cli) struct Arguments {
     #[arg(long, value_name = "MINUTES")]
     max_call_minutes: Option<i32>,
 
-    /// A setting to take away; may be given several times
+    /// A setting to take away, or to bring back to its default; may be given several times
     #[arg(long, value_name = "SETTING")]
     unset: Vec<Optional>,
     /// Change it only if it is of this version still, as `tenant show` told it
@@ -92,13 +92,19 @@ pub(in crate::cli) struct Arguments {
     expected_version: Option<i64>,
 }
 
-/// What a tenant can be without.
+/// What a tenant can be without, or has a default for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Optional {
+    #[value(alias = "agent-name")]
+    AgentNames,
     Deployment,
     CallConfigUrl,
     CallConfigBearer,
     CallConfigSigningSecret,
+    CallConfigDeadlineMs,
+    AnswerDeadlineMs,
+    DefaultConfig,
+    Provider,
     ProviderBaseUrl,
     ProviderApiKey,
     MaxCalls,
@@ -114,6 +120,7 @@ impl Arguments {
         let slug = self.slug.clone();
         let change = self.into_change()?;
         let name = change.slug.clone().unwrap_or_else(|| slug.clone());
+        let before = store.tenant(&slug).await?.map(|row| row.version);
         let version = match store.update_tenant(&slug, change, expected, &actor()).await {
             Err(ChangeError::Invalid(invalid)) => anyhow::bail!(
                 "the tenant cannot be run as changed\n  {}",
@@ -121,6 +128,11 @@ impl Arguments {
             ),
             other => other?,
         };
+        if before == Some(version) {
+            return report::result(&format!(
+                "{name} is as it was, nothing changed (version {version})\n"
+            ));
+        }
         report::result(&format!("{name} is changed (version {version})\n"))
     }
 
@@ -172,10 +184,22 @@ impl Arguments {
 
 impl Optional {
     fn take_from(self, change: &mut TenantChange) -> anyhow::Result<()> {
-        fn take<T>(field: &mut Option<Option<T>>) -> bool {
-            field.replace(None).is_none()
+        fn reset<T>(field: &mut Option<T>, default: T) -> bool {
+            field.replace(default).is_none()
         }
+        fn take<T>(field: &mut Option<Option<T>>) -> bool {
+            reset(field, None)
+        }
+        let new = NewTenant::new("", "", "", "");
         let was_unnamed = match self {
+            Self::AgentNames => reset(&mut change.agent_names, new.agent_names),
+            Self::CallConfigDeadlineMs => reset(
+                &mut change.call_config_deadline_ms,
+                new.call_config_deadline_ms,
+            ),
+            Self::AnswerDeadlineMs => reset(&mut change.answer_deadline_ms, new.answer_deadline_ms),
+            Self::DefaultConfig => reset(&mut change.default_config, new.default_config),
+            Self::Provider => reset(&mut change.provider, new.provider),
             Self::Deployment => take(&mut change.deployment),
             Self::CallConfigUrl => take(&mut change.call_config_url),
             Self::CallConfigBearer => take(&mut change.call_config_bearer),
