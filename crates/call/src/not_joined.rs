@@ -1,6 +1,8 @@
 //! Why a room was not joined, in words that can be shown.
 
-use domain::{chain, shorten, without_tokens};
+use std::error::Error;
+
+use domain::{shorten, without_tokens};
 use livekit::RoomError;
 use trunkline_domain as domain;
 
@@ -14,14 +16,37 @@ pub struct NotJoined(String);
 
 impl NotJoined {
     pub(crate) fn new(error: &RoomError) -> Self {
-        let told = chain(error);
+        let told = without_repeats(error);
         Self(shorten(&without_tokens(&told), MAX_REASON_CHARS).into_owned())
     }
 }
 
+/// The error with its causes. Most of the SDK's say what their cause says already.
+fn without_repeats(error: &dyn Error) -> String {
+    let mut told = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !told.contains(&more) {
+            told = format!("{told}: {more}");
+        }
+        cause = error.source();
+    }
+    told
+}
+
 #[cfg(test)]
 mod tests {
+    use livekit::rtc_engine::EngineError;
+
     use super::*;
+
+    #[test]
+    fn what_is_told_is_told_once() {
+        let error = EngineError::Connection("away".into());
+        let told = NotJoined::new(&RoomError::Engine(error)).to_string();
+        assert_eq!(told, "engine: connection error: away");
+    }
 
     #[test]
     fn what_livekit_says_of_a_token_is_told_without_it() {

@@ -10,8 +10,8 @@ use super::HEARD_RATE;
 /// 20 ms of sound are one point of an outline: a syllable has ten of them.
 const POINT_SAMPLES: usize = HEARD_RATE as usize / 50;
 
-/// From here on two outlines are of the same sentence. 0.95 and more come out of a codec, less
-/// than 0.5 out of another sentence of the same voice.
+/// From here on two outlines are of the same sentence. Measured: 0.98 of one that was heard in a
+/// call, 0.5 of a sentence of the same voice, length and beginning, and less of others.
 const ALIKE: f64 = 0.75;
 
 /// What may be missing at the end: the hang-up cuts it off.
