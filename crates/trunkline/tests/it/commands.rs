@@ -379,7 +379,7 @@ async fn nobody_is_rung_where_nobody_would_answer_or_nothing_could_be_kept() {
     let said = ring(&[]).await;
     assert!(said.contains("the tenant is disabled"), "{said}");
     assert!(said.contains("trunkline tenant enable acme"), "{said}");
-    let sql = "UPDATE tenants SET enabled = true, max_calls = 0";
+    let sql = "UPDATE tenants SET enabled = true, livekit_api_secret = 'with blanks'";
     sqlx::query(sql).execute(&bed.sql().await).await.unwrap();
     let said = ring(&[]).await;
     assert!(said.contains("acme is parked"), "{said}");
