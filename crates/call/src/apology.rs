@@ -26,6 +26,15 @@ pub(crate) fn in_language(code: Option<&str>) -> Vec<i16> {
     let (_, wav) = recordings
         .find(|(language, _)| Some(*language) == code)
         .unwrap_or(&RECORDINGS[0]);
+    wide(wav)
+}
+
+/// The apology in every language that there is.
+pub(crate) fn in_all_languages() -> impl Iterator<Item = Vec<i16>> {
+    RECORDINGS.iter().map(|(_, wav)| wide(wav))
+}
+
+fn wide(wav: &[u8]) -> Vec<i16> {
     let narrow: Vec<i16> = wav_data(wav).iter().map(|&byte| mu_law(byte)).collect();
     resampled(&narrow, WAV_RATE, SAMPLE_RATE)
 }
