@@ -110,3 +110,24 @@ async fn with_no_new_session_to_be_had_the_caller_hears_the_apology() -> anyhow:
     assert_eq!(record.outcome, "model_failed");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_call_finds_a_session_of_the_model_open() -> anyhow::Result<()> {
+    let bed = Bed::start_with(&["harbour"], &[("TRUNKLINE_REALTIME__WARM_SESSIONS", "4")]).await?;
+    let first = greeted(&bed).await?;
+    bed.model
+        .wait_for("a session in reserve", SOON, |sessions| {
+            (sessions.len() == 2).then_some(())
+        })
+        .await?;
+    // The first call goes on; the second has the session that waits.
+    let second = greeted(&bed).await?;
+    say(&second, "Is it you?").await;
+    hears(&second, "You said: Is it you?").await?;
+    let (_, metrics) = bed.product.get("/metrics").await?;
+    let taken = "trunkline_realtime_sessions_taken_total{from=\"spare\"} 1";
+    assert!(metrics.contains(taken), "{metrics}");
+    first.hang_up().await?;
+    second.hang_up().await?;
+    Ok(())
+}

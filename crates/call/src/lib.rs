@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use trunkline_callconfig::Lookup;
 use trunkline_domain as domain;
-use trunkline_realtime::{Connector, Endpoint};
+use trunkline_realtime::{Endpoint, Pool};
 use url::Url;
 
 use crate::drive::Drive;
@@ -46,7 +46,7 @@ pub use live::{CallNews, CallStep, Entered, LiveCall, LiveCalls, Progress};
 /// What the calls of a process share.
 pub struct Services {
     lookup: Lookup,
-    models: Connector,
+    models: Pool,
     default_provider: DefaultProvider,
     rooms: room_api::RoomApi,
     live: LiveCalls,
@@ -66,7 +66,7 @@ impl Services {
     /// waiting for its calls.
     pub fn new(
         lookup: Lookup,
-        models: Connector,
+        models: Pool,
         default_provider: DefaultProvider,
         cut: CancellationToken,
     ) -> Self {

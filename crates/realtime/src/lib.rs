@@ -18,6 +18,7 @@ mod ids;
 mod liveness;
 mod openai;
 mod options;
+mod pool;
 mod session;
 mod socket;
 mod task;
@@ -32,4 +33,5 @@ pub use error::{CloseReason, ConnectError, Recovery, SendError, Trouble, VendorE
 pub use event::{Event, Purpose, ResponseStatus, Transcript, Usage};
 pub use ids::{ItemId, ResponseId};
 pub use options::Options;
+pub use pool::Pool;
 pub use session::{Sender, Session};

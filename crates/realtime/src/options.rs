@@ -16,6 +16,10 @@ pub struct Options {
     /// The session is given up when nothing has come for so long, not even the
     /// answer to a ping. 15,000: three pings lost.
     pub silence_limit_ms: u32,
+    /// Sessions that are open in reserve, one for each of the models that calls wanted in
+    /// the last ten minutes. 32: a socket and some 100 kB each, and vendors count them among
+    /// the sessions that an account may have at once. 0: none.
+    pub warm_sessions: u32,
 }
 
 impl Default for Options {
@@ -24,6 +28,7 @@ impl Default for Options {
             connect_timeout_ms: 5_000,
             ping_interval_ms: 5_000,
             silence_limit_ms: 15_000,
+            warm_sessions: 32,
         }
     }
 }

@@ -102,6 +102,11 @@ impl Session {
         }
     }
 
+    /// Whether its connection still stands, as far as is known.
+    pub fn is_open(&self) -> bool {
+        !self.events.is_closed() && !self.sender.commands.is_closed()
+    }
+
     /// The model that the session was opened with.
     pub fn model(&self) -> &str {
         &self.model

@@ -108,6 +108,11 @@ impl Product {
                 format!("127.0.0.1:{api}"),
             ),
             ("TRUNKLINE_LOG__FORMAT".to_owned(), "json".to_owned()),
+            // One session of the model's for each call, unless a test wants more.
+            (
+                "TRUNKLINE_REALTIME__WARM_SESSIONS".to_owned(),
+                "0".to_owned(),
+            ),
         ];
         environment.extend(more.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())));
         // As ops do it: the schema first, then the service.

@@ -399,7 +399,10 @@ pub(crate) fn file(directory: &tempfile::TempDir, name: &str, content: &str) -> 
 fn services() -> Services {
     Services::new(
         Lookup::new(&Default::default()).unwrap(),
-        trunkline_realtime::Connector::new(Default::default()).unwrap(),
+        trunkline_realtime::Pool::new(
+            trunkline_realtime::Connector::new(Default::default()).unwrap(),
+            &Default::default(),
+        ),
         DefaultProvider {
             base_url: "http://127.0.0.1:9/v1".parse().unwrap(),
             api_key: None,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 use trunkline_domain::{CallConfig, chain};
 use trunkline_realtime::{
-    Command, ConnectError, Connector, Endpoint, Event, Session, SessionConfig, Trouble, VendorError,
+    Command, ConnectError, Endpoint, Event, Pool, Session, SessionConfig, Trouble, VendorError,
 };
 
 use super::report::{Check, CheckName};
@@ -14,11 +14,7 @@ const NAME: CheckName = CheckName::Model;
 /// A configuration is acknowledged in one round trip.
 const CONFIGURE_LIMIT: Duration = Duration::from_secs(5);
 
-pub(super) async fn check(
-    models: &Connector,
-    endpoint: Option<Endpoint>,
-    config: &CallConfig,
-) -> Check {
+pub(super) async fn check(models: &Pool, endpoint: Option<Endpoint>, config: &CallConfig) -> Check {
     let Some(endpoint) = endpoint else {
         return Check::failed(
             NAME,
@@ -28,7 +24,7 @@ pub(super) async fn check(
         );
     };
     let started = Instant::now();
-    let mut session = match models.connect(&endpoint, &config.model).await {
+    let mut session = match models.connect_anew(&endpoint, &config.model).await {
         Ok(session) => session,
         Err(error) => return not_opened(&error, &config.model),
     };

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use trunkline_call::{Assignment, DefaultProvider, JobReporter, JobStatus, Services};
 use trunkline_callconfig::Lookup;
 use trunkline_domain::{CallId, Tenant, TenantFields, TenantId};
-use trunkline_realtime::Connector;
+use trunkline_realtime::{Connector, Pool};
 use trunkline_testbed::caller::{Caller, CallerOptions};
 use trunkline_testbed::livekit::{LiveKitOptions, LiveKitServer};
 
@@ -32,7 +32,7 @@ async fn a_call_that_crashes_does_not_leave_its_caller_in_silence() -> anyhow::R
     let caller = Caller::ring(CallerOptions::to(&livekit, "+15550001000")).await?;
     let services = Services::new(
         Lookup::new(&Default::default())?,
-        Connector::new(Default::default())?,
+        Pool::new(Connector::new(Default::default())?, &Default::default()),
         DefaultProvider {
             base_url: "http://127.0.0.1:9".parse()?,
             api_key: None,

@@ -8,6 +8,7 @@ use trunkline_admin::api::{Api, ApiBindError, ApiParts};
 use trunkline_admin::{Admin, AdminState, BindError};
 use trunkline_call::Services;
 use trunkline_callconfig::{Lookup, LookupError};
+use trunkline_realtime::Pool;
 use trunkline_store::{Reporter, Store};
 use trunkline_supervisor::{Shutdown, Supervisor, WorkerLauncher};
 use trunkline_worker::{Connector, ConnectorError, WorkerContext};
@@ -85,9 +86,10 @@ impl Parts {
         trunkline_signalling::install().map_err(StartError::Signalling)?;
         let models = trunkline_realtime::Connector::new(config.realtime.clone())
             .map_err(StartError::Models)?;
+        let models = Pool::new(models, &config.realtime);
         let services = Arc::new(Services::new(
             Lookup::new(&config.call_config)?,
-            models,
+            models.clone(),
             wiring::default_provider(config),
             stop.cut.clone(),
         ));
@@ -132,6 +134,7 @@ impl Parts {
             let run = admin.run(state, background.clone());
             async move { run.await.map_err(ServeError::Admin) }
         });
+        tasks.spawn("models", endless(models.run(background.clone())));
         tasks.spawn(
             "headroom",
             endless(context.clone().watch_headroom(background.clone())),

@@ -122,6 +122,10 @@ fn lookups_and_models() {
         "How long a connection to a model took."
     );
     describe_counter!(
+        "trunkline_realtime_sessions_taken_total",
+        "Sessions with models that calls took, by whether one was open in reserve."
+    );
+    describe_counter!(
         "trunkline_realtime_sessions_closed_total",
         "Sessions with models that ended, by the reason."
     );

@@ -77,6 +77,7 @@ impl Arguments {
 fn services(config: &Config) -> anyhow::Result<Services> {
     let models = trunkline_realtime::Connector::new(config.realtime.clone())
         .context("TLS towards models cannot be set up")?;
+    let models = trunkline_realtime::Pool::new(models, &config.realtime);
     Ok(Services::new(
         Lookup::new(&config.call_config)?,
         models,
