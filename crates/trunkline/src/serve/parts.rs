@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use trunkline_admin::api::{Api, ApiBindError, ApiParts};
 use trunkline_admin::{Admin, AdminState, BindError};
 use trunkline_call::Services;
-use trunkline_callconfig::{Lookup, LookupError};
+use trunkline_callconfig::LookupError;
 use trunkline_store::{Reporter, Store};
 use trunkline_supervisor::{Shutdown, Supervisor, WorkerLauncher};
 use trunkline_worker::{Connector, ConnectorError, WorkerContext};
@@ -86,7 +86,7 @@ impl Parts {
         let models = trunkline_realtime::Connector::new(config.realtime.clone())
             .map_err(StartError::Models)?;
         let services = Arc::new(Services::new(
-            Lookup::new(&config.call_config)?,
+            wiring::lookup(config)?,
             models,
             wiring::default_provider(config),
             stop.cut.clone(),
