@@ -190,12 +190,12 @@ mod tests {
     fn of_two_processes_of_one_name_it_is_told_which_one_is_meant() {
         let mut gone = said("registered", 2, None);
         gone.instance = Some("9f9f".to_owned());
-        let check = judge(&tenant(true), &[said("registered", 3, None), gone]);
+        let check = judge_registrations(&tenant(true), &[said("registered", 3, None), gone]);
         assert_eq!(check.status, CheckStatus::Warning);
         let told = "but web-1 (process 9f9f) has it in version 2 of the row, not 3";
         assert!(check.detail.ends_with(told), "{check:?}");
         let full = said("registered", 3, Some("full since noon"));
-        let check = judge(&tenant(true), &[full]);
+        let check = judge_registrations(&tenant(true), &[full]);
         assert!(
             check.detail.ends_with("but web-1 says: full since noon"),
             "{check:?}"

@@ -206,7 +206,7 @@ mod tests {
         let with = |news: RingNews| RingOutcome {
             timeline: vec![(Duration::ZERO, news)],
             end: RingEnd::TimeUp,
-            heard: Vec::new(),
+            sound: Vec::new(),
         };
         assert!(!is_ours_to_delete(Some(&with(RingNews::AgentJoined))));
         let room = "test".to_owned();
