@@ -7,13 +7,17 @@ use axum_server::Handle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::bounded::Bounded;
+use crate::bounded::{Bounded, Most};
 use crate::listening::{server, until_stopped};
 use crate::routes;
 use crate::state::AdminState;
 
-/// Probes and scrapers; each costs a descriptor, which calls need.
-const MAX_CONNECTIONS: usize = 64;
+/// Probes and scrapers; each costs a descriptor, which calls need. They may all come from
+/// one address, a node's.
+const MAX_CONNECTIONS: Most = Most {
+    altogether: 64,
+    of_one_client: 64,
+};
 
 /// How long a connection may take to say what it wants, and may be idle.
 const HEADER_LIMIT: Duration = Duration::from_secs(60);

@@ -69,12 +69,23 @@ impl AdminState {
     pub fn readiness(&self) -> Readiness {
         let obstacle = self.inner.obstacle.borrow().clone();
         let projects = &self.inner.projects;
-        readiness(projects.phase(), obstacle, projects.unsettled())
+        readiness(
+            projects.phase(),
+            obstacle,
+            projects.unsettled(),
+            projects.wrong_keys(),
+        )
     }
 }
 
-/// `unsettled`: projects whose first attempt to register is not over.
-fn readiness(phase: Phase, obstacle: Obstacle, unsettled: usize) -> Readiness {
+/// `unsettled`: projects whose first attempt to register is not over. `wrong_keys`: why no
+/// tenant's secrets can be opened.
+fn readiness(
+    phase: Phase,
+    obstacle: Obstacle,
+    unsettled: usize,
+    wrong_keys: Option<String>,
+) -> Readiness {
     let reason = match (phase, obstacle) {
         (Phase::Draining, _) => "draining: no more calls are taken".to_owned(),
         (Phase::Waiting, Some(obstacle)) => obstacle,
@@ -83,7 +94,12 @@ fn readiness(phase: Phase, obstacle: Obstacle, unsettled: usize) -> Readiness {
         (Phase::Running, _) if unsettled > 0 => {
             format!("{unsettled} projects have not yet tried to register")
         }
-        (Phase::Running, _) => return Readiness::Ready,
+        (Phase::Running, _) => match wrong_keys {
+            Some(first) => format!(
+                "the sealing keys of this process (sealing.keys) open no tenant's secrets: {first}"
+            ),
+            None => return Readiness::Ready,
+        },
     };
     Readiness::NotReady { reason }
 }
@@ -101,9 +117,9 @@ mod tests {
 
     #[test]
     fn the_process_is_ready_when_every_project_has_been_tried() {
-        assert_eq!(reason(readiness(Phase::Running, None, 0)), "ready");
+        assert_eq!(reason(readiness(Phase::Running, None, 0, None)), "ready");
         assert_eq!(
-            reason(readiness(Phase::Running, None, 2)),
+            reason(readiness(Phase::Running, None, 2, None)),
             "2 projects have not yet tried to register"
         );
     }
@@ -111,19 +127,29 @@ mod tests {
     #[test]
     fn before_the_tenants_are_read_the_obstacle_is_named() {
         assert_eq!(
-            reason(readiness(Phase::Waiting, None, 0)),
+            reason(readiness(Phase::Waiting, None, 0, None)),
             "the tenants have not been read yet"
         );
         let away = Some("the database cannot be reached".to_owned());
         assert_eq!(
-            reason(readiness(Phase::Waiting, away.clone(), 0)),
+            reason(readiness(Phase::Waiting, away.clone(), 0, None)),
             "the database cannot be reached"
         );
-        assert_eq!(reason(readiness(Phase::Running, away, 0)), "ready");
+        assert_eq!(reason(readiness(Phase::Running, away, 0, None)), "ready");
+    }
+
+    #[test]
+    fn a_process_whose_keys_open_nothing_is_not_ready_and_speaks_of_the_keys() {
+        let wrong = Some("acme: livekit_api_secret is sealed with key k2".to_owned());
+        let said = reason(readiness(Phase::Running, None, 0, wrong));
+        assert!(
+            said.contains("sealing.keys") && said.contains("acme"),
+            "{said}"
+        );
     }
 
     #[test]
     fn a_draining_process_is_not_ready() {
-        assert!(reason(readiness(Phase::Draining, None, 0)).starts_with("draining"));
+        assert!(reason(readiness(Phase::Draining, None, 0, None)).starts_with("draining"));
     }
 }

@@ -300,10 +300,11 @@ impl Drive {
     }
 
     fn fetch_recording(&mut self, url: Url, deadline: Instant) {
-        let services = self.services.clone();
+        let (services, reach) = (self.services.clone(), self.tenant.recordings);
         self.pending.push(
             async move {
-                let fetched = services.lookup.fetch(url, recording::MAX_BYTES, deadline);
+                let limit = recording::MAX_BYTES;
+                let fetched = services.lookup.fetch(url, reach, limit, deadline);
                 let recording = match fetched.await {
                     Ok(file) => recording::read(&file).map_err(|problem| problem.to_string()),
                     Err(reason) => Err(reason.to_string()),

@@ -6,6 +6,7 @@
 
 mod lookup;
 mod options;
+mod outer_names;
 mod reason;
 mod request;
 mod signature;

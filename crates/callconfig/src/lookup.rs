@@ -13,14 +13,16 @@ use chrono::Utc;
 use reqwest::header::{
     ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
 };
-use reqwest::{Client, Response};
+use reqwest::{Client, ClientBuilder, Response};
 use secrecy::ExposeSecret as _;
 use tokio::time::timeout_at;
 use trunkline_domain::{
-    CallConfig, CallConfigPatch, ConfigSource, LookupSettings, MAX_CONFIG_BYTES, Tenant,
+    CallConfig, CallConfigPatch, ConfigSource, LookupSettings, MAX_CONFIG_BYTES, Reach, Tenant,
+    leads_inside,
 };
 use url::Url;
 
+use crate::outer_names::{OuterNames, is_internal};
 use crate::reason::problem;
 use crate::signature::{SIGNATURE, TIMESTAMP, signature};
 use crate::unknown::UnknownFields;
@@ -48,6 +50,13 @@ pub enum LookupError {
     Client(#[source] reqwest::Error),
 }
 
+/// Whether backends of the inside are asked, when the URL may lead to the outside only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum InnerUrls {
+    Refused,
+    Asked,
+}
+
 /// The configuration of a call, and where it is from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Resolved {
@@ -66,6 +75,9 @@ pub struct Resolved {
 #[derive(Debug, Clone)]
 pub struct Lookup {
     client: Client,
+    /// For URLs that may lead to the outside only.
+    confined: Client,
+    inner: InnerUrls,
     unknown: Arc<UnknownFields>,
 }
 
@@ -78,19 +90,27 @@ impl Lookup {
         if rustls::crypto::CryptoProvider::get_default().is_none() {
             return Err(LookupError::NoCryptoProvider);
         }
-        let client = Client::builder()
-            .user_agent(concat!("trunkline/", env!("CARGO_PKG_VERSION")))
-            // A redirect could lead the bearer token and the caller anywhere.
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(options.connect_timeout())
-            .pool_idle_timeout(options.idle_timeout())
-            .pool_max_idle_per_host(options.idle_connections as usize)
+        let confined = client(options)
+            .dns_resolver(OuterNames)
             .build()
             .map_err(LookupError::Client)?;
+        let client = client(options).build().map_err(LookupError::Client)?;
         Ok(Self {
             client,
+            confined,
+            inner: InnerUrls::Refused,
             unknown: Arc::default(),
         })
+    }
+
+    /// The same, where every URL may lead anywhere, whoever wrote it.
+    #[must_use]
+    pub fn with_inner_urls(self) -> Self {
+        Self {
+            confined: self.client.clone(),
+            inner: InnerUrls::Asked,
+            ..self
+        }
     }
 
     /// The configuration for a call, at the latest when `deadline` or the
@@ -134,7 +154,8 @@ impl Lookup {
         }
         let label = reason.as_ref().map_or("none", FallbackReason::as_label);
         metrics::counter!(
-            "trunkline_lookups_total", "source" => source.as_str(), "reason" => label
+            "trunkline_lookups_total",
+            "tenant" => tenant.slug.to_string(), "source" => source.as_str(), "reason" => label
         )
         .increment(1);
         if source != ConfigSource::NoLookup {
@@ -158,11 +179,13 @@ impl Lookup {
     pub async fn fetch(
         &self,
         url: Url,
+        reach: Reach,
         max_bytes: usize,
         deadline: Instant,
     ) -> Result<Bytes, FallbackReason> {
         let get = async {
-            let response = self.client.get(url).send().await.map_err(connect)?;
+            let response = self.client(reach, &url)?.get(url).send().await;
+            let response = response.map_err(connect)?;
             let status = response.status();
             if !status.is_success() {
                 return Err(FallbackReason::Status(status.as_u16()));
@@ -172,6 +195,18 @@ impl Lookup {
         timeout_at(deadline.into(), get)
             .await
             .unwrap_or(Err(FallbackReason::Timeout))
+    }
+
+    /// The client that goes no further than it may.
+    fn client(&self, reach: Reach, url: &Url) -> Result<&Client, FallbackReason> {
+        match reach {
+            Reach::Anywhere => Ok(&self.client),
+            // Names are looked at as they are resolved; an address is not resolved.
+            Reach::Outside if self.inner == InnerUrls::Refused && leads_inside(url) => {
+                Err(FallbackReason::Internal)
+            }
+            Reach::Outside => Ok(&self.confined),
+        }
     }
 
     async fn ask(
@@ -215,7 +250,7 @@ impl Lookup {
     async fn attempt(&self, question: &Question<'_>) -> Result<CallConfigPatch, Failure> {
         let settings = question.settings;
         let mut request = self
-            .client
+            .client(settings.reach, &settings.url)?
             .post(settings.url.clone())
             .header(CONTENT_TYPE, JSON)
             .header(ACCEPT, JSON)
@@ -247,6 +282,16 @@ impl Lookup {
         let body = read(response, MAX_CONFIG_BYTES).await?;
         Ok(CallConfigPatch::parse(&body).map_err(FallbackReason::Invalid)?)
     }
+}
+
+fn client(options: &Options) -> ClientBuilder {
+    Client::builder()
+        .user_agent(concat!("trunkline/", env!("CARGO_PKG_VERSION")))
+        // A redirect could lead the bearer token and the caller anywhere.
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(options.connect_timeout())
+        .pool_idle_timeout(options.idle_timeout())
+        .pool_max_idle_per_host(options.idle_connections as usize)
 }
 
 /// What is asked, ready to be sent twice.
@@ -297,6 +342,9 @@ fn retry_after(response: &Response) -> Option<Duration> {
 
 /// No answer began.
 fn connect(error: reqwest::Error) -> FallbackReason {
+    if is_internal(&error) {
+        return FallbackReason::Internal;
+    }
     let is_builder = error.is_builder();
     let problem = problem(error);
     if is_builder {

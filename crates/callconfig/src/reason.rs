@@ -41,6 +41,9 @@ pub enum FallbackReason {
     /// The answer is no configuration.
     #[error("the answer cannot be used: {0}")]
     Invalid(InvalidConfig),
+    /// The URL leads inside, and a token of the tenant alone wrote it.
+    #[error("the URL leads to an internal address, and was written with a token of the tenant")]
+    Internal,
     /// The request could not be made at all.
     #[error("the request cannot be made: {problem}")]
     Request {
@@ -51,7 +54,7 @@ pub enum FallbackReason {
 
 impl FallbackReason {
     /// Every label that there is.
-    pub const LABELS: [&str; 11] = [
+    pub const LABELS: [&str; 12] = [
         "timeout",
         "connect",
         "status_3xx",
@@ -62,6 +65,7 @@ impl FallbackReason {
         "too_large",
         "compressed",
         "invalid",
+        "internal",
         "request",
     ];
 
@@ -78,6 +82,7 @@ impl FallbackReason {
             Self::TooLarge { .. } => "too_large",
             Self::Compressed => "compressed",
             Self::Invalid(_) => "invalid",
+            Self::Internal => "internal",
             Self::Request { .. } => "request",
         }
     }
@@ -92,6 +97,7 @@ impl FallbackReason {
             | Self::TooLarge { .. }
             | Self::Compressed
             | Self::Invalid(_)
+            | Self::Internal
             | Self::Request { .. } => false,
         }
     }

@@ -24,6 +24,9 @@ use fields::{Fields, kind};
 
 /// The largest answer that is read, in bytes.
 pub const MAX_CONFIG_BYTES: usize = 256 * 1024;
+/// The largest default configuration that is written, in bytes. The answers of a page
+/// and the changes of a history hold many of them.
+pub const MAX_DEFAULT_CONFIG_BYTES: usize = 64 * 1024;
 /// The longest system prompt, in characters: about 16,000 tokens, which is what
 /// the realtime models take as instructions.
 pub const MAX_PROMPT_CHARS: usize = 64 * 1024;
@@ -111,6 +114,24 @@ pub struct CallConfigPatch {
 }
 
 impl CallConfigPatch {
+    /// The names of the fields that this version knows.
+    pub const FIELDS: [&str; 14] = [
+        "systemPrompt",
+        "model",
+        "voice",
+        "temperature",
+        "startMessage",
+        "firstSpeaker",
+        "greetingInterruptible",
+        "language",
+        "turnDetection",
+        "noiseReduction",
+        "transcription",
+        "limits",
+        "action",
+        "metadata",
+    ];
+
     /// Reads and checks the JSON text.
     ///
     /// # Errors
@@ -120,11 +141,18 @@ impl CallConfigPatch {
         if json.len() > MAX_CONFIG_BYTES {
             return Err(InvalidConfig::TooLarge { bytes: json.len() });
         }
-        let value: Value =
-            serde_json::from_slice(json).map_err(|e| InvalidConfig::NotAnObject {
-                problem: syntax_problem(json, &e),
-            })?;
-        Self::from_value(value)
+        Self::from_value(value(json)?)
+    }
+
+    /// The same, with everything that is wrong.
+    ///
+    /// # Errors
+    /// As [`CallConfigPatch::parse`], all of them.
+    pub fn parse_all(json: &[u8]) -> Result<Self, Vec<InvalidConfig>> {
+        if json.len() > MAX_CONFIG_BYTES {
+            return Err(vec![InvalidConfig::TooLarge { bytes: json.len() }]);
+        }
+        Self::all_of_value(value(json).map_err(|problem| vec![problem])?)
     }
 
     /// Checks a JSON value.
@@ -133,10 +161,40 @@ impl CallConfigPatch {
     /// As [`CallConfigPatch::parse`].
     pub fn from_value(value: Value) -> Result<Self, InvalidConfig> {
         let Value::Object(fields) = value else {
-            return Err(InvalidConfig::NotAnObject {
-                problem: format!("it is {}", kind(&value)),
-            });
+            return Err(not_an_object(&value));
         };
+        Self::read(fields)
+    }
+
+    /// The same with everything that is wrong.
+    fn all_of_value(value: Value) -> Result<Self, Vec<InvalidConfig>> {
+        let Value::Object(mut fields) = value else {
+            return Err(vec![not_an_object(&value)]);
+        };
+        let mut problems = Vec::new();
+        loop {
+            match Self::read(fields.clone()) {
+                Ok(patch) if problems.is_empty() => return Ok(patch),
+                Ok(_) => return Err(problems),
+                Err(problem) => {
+                    // Without it the others are seen. One that is wrong is there.
+                    let there = match &problem {
+                        InvalidConfig::Field { field, .. } => {
+                            let outermost = field.split('.').next().unwrap_or(field);
+                            fields.remove(outermost)
+                        }
+                        InvalidConfig::TooLarge { .. } | InvalidConfig::NotAnObject { .. } => None,
+                    };
+                    problems.push(problem);
+                    if there.is_none() {
+                        return Err(problems);
+                    }
+                }
+            }
+        }
+    }
+
+    fn read(fields: Map<String, Value>) -> Result<Self, InvalidConfig> {
         let mut fields = Fields::new(fields);
         let patch = Self {
             system_prompt: fields.text("systemPrompt", 1..=MAX_PROMPT_CHARS)?,
@@ -265,6 +323,18 @@ impl CallConfig {
     }
 }
 
+fn value(json: &[u8]) -> Result<Value, InvalidConfig> {
+    serde_json::from_slice(json).map_err(|e| InvalidConfig::NotAnObject {
+        problem: syntax_problem(json, &e),
+    })
+}
+
+fn not_an_object(value: &Value) -> InvalidConfig {
+    InvalidConfig::NotAnObject {
+        problem: format!("it is {}", kind(value)),
+    }
+}
+
 /// What is wrong with a text that is not JSON. A text of `serde_json` about syntax
 /// holds nothing of what was read; to be sure, it is only recognised here.
 fn syntax_problem(json: &[u8], error: &serde_json::Error) -> String {
@@ -296,6 +366,37 @@ mod tests {
         assert_eq!(config.start_message, "Hi.");
         assert_eq!(config.voice, base.voice);
         assert_eq!(config.system_prompt, base.system_prompt);
+    }
+
+    #[test]
+    fn every_known_field_is_named_and_none_that_is_not() {
+        let all = CallConfigPatch::FIELDS.map(|name| (name.to_owned(), Value::from("x")));
+        let fields: Map<String, Value> = all.into_iter().collect();
+        // Whatever is wrong with them, none is unknown.
+        let known = match CallConfigPatch::all_of_value(Value::Object(fields)) {
+            Ok(patch) => patch.unknown,
+            Err(problems) => {
+                assert!(problems.len() > 5, "{problems:?}");
+                Map::new()
+            }
+        };
+        assert_eq!(known, Map::new());
+        let good = json!({"firstSpeaker": "agent", "greetingInterruptible": true,
+            "language": "en", "noiseReduction": "none", "transcription": false,
+            "limits": {}, "metadata": {}});
+        let patch = CallConfigPatch::from_value(good.clone()).unwrap();
+        assert_eq!(patch.unknown, Map::new());
+        for name in good.as_object().unwrap().keys() {
+            assert!(CallConfigPatch::FIELDS.contains(&name.as_str()), "{name}");
+        }
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_told() {
+        let wrong = br#"{"voice": 7, "temperature": 9, "limits": {"silenceSeconds": 1.5}}"#;
+        let problems = CallConfigPatch::parse_all(wrong).unwrap_err();
+        assert_eq!(problems.len(), 3, "{problems:?}");
+        assert_eq!(CallConfigPatch::parse_all(b"[]").unwrap_err().len(), 1);
     }
 
     #[test]

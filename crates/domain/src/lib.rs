@@ -12,6 +12,7 @@ mod ids;
 mod outcome;
 mod phone;
 mod rate;
+mod reach;
 mod secret;
 mod shorten;
 mod sip;
@@ -22,14 +23,15 @@ pub use access::{AccessScope, InvalidScope};
 pub use chain::chain;
 pub use config::{
     CallAction, CallConfig, CallConfigPatch, ConversationLimits, Eagerness, FirstSpeaker,
-    InvalidConfig, Language, MAX_CONFIG_BYTES, MAX_METADATA_BYTES, MAX_PROMPT_CHARS,
-    MAX_START_MESSAGE_CHARS, NoiseReduction, Temperature, Transcription, TransferTarget,
-    TurnDetection,
+    InvalidConfig, Language, MAX_CONFIG_BYTES, MAX_DEFAULT_CONFIG_BYTES, MAX_METADATA_BYTES,
+    MAX_PROMPT_CHARS, MAX_START_MESSAGE_CHARS, NoiseReduction, Temperature, Transcription,
+    TransferTarget, TurnDetection,
 };
 pub use ids::{AgentName, CallId, Deployment, InvalidName, TenantId, TenantSlug, TenantVersion};
 pub use outcome::{CallOutcome, CallRecord, CallTimes, ConfigSource};
 pub use phone::PhoneNumber;
 pub use rate::{CallsPerSecond, InvalidRate};
+pub use reach::{Reach, is_inner, leads_inside};
 pub use secret::same_secret;
 pub use shorten::shorten;
 pub use sip::{CallDirection, CallStatus, MAX_ATTRIBUTES, SipParticipant};

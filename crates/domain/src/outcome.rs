@@ -68,6 +68,25 @@ pub enum CallOutcome {
 }
 
 impl CallOutcome {
+    /// All of them.
+    pub const ALL: [Self; 15] = [
+        Self::CallerHungUp,
+        Self::CallerGaveUp,
+        Self::AgentHungUp,
+        Self::DurationLimit,
+        Self::CallerSilent,
+        Self::Transferred,
+        Self::TransferFailed,
+        Self::Rejected,
+        Self::RoomClosed,
+        Self::NoCaller,
+        Self::ModelFailed,
+        Self::JoinFailed,
+        Self::Cut,
+        Self::EndedByOperator,
+        Self::Crashed,
+    ];
+
     /// For metrics, records and logs.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -7,8 +7,8 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::{
-    AgentName, CallConfig, CallConfigPatch, CallsPerSecond, Deployment, TenantId, TenantSlug,
-    TenantVersion, TransferTarget, same_secret,
+    AgentName, CallConfig, CallConfigPatch, CallsPerSecond, Deployment, Reach, TenantId,
+    TenantSlug, TenantVersion, TransferTarget, same_secret,
 };
 
 /// The agent name of a tenant that names none.
@@ -47,6 +47,8 @@ pub struct LookupSettings {
     pub signing_secret: Option<SecretString>,
     /// From the request's start to the last byte of the answer.
     pub deadline: Duration,
+    /// Where the URL may lead.
+    pub reach: Reach,
 }
 
 /// Which wire a model's vendor speaks.
@@ -131,12 +133,23 @@ pub struct Tenant {
     pub answer_deadline: Duration,
     /// What a call runs with when the lookup gives nothing.
     pub default_config: CallConfig,
+    /// Where recordings that a configuration names may be fetched.
+    pub recordings: Reach,
     /// The model.
     pub provider: ProviderSettings,
     /// What callers get when something fails.
     pub fallback: Fallback,
     /// What the tenant may use.
     pub limits: Limits,
+}
+
+impl LiveKitProject {
+    /// Host, port and path: what two spellings of one server's URL have in common.
+    pub fn server(&self) -> String {
+        let host = self.url.host_str().unwrap_or_default();
+        let port = self.url.port_or_known_default().unwrap_or_default();
+        format!("{host}:{port}{}", self.url.path().trim_end_matches('/'))
+    }
 }
 
 impl Tenant {
@@ -196,6 +209,8 @@ pub struct TenantFields {
     pub calls_per_second: Option<f64>,
     /// How long a call may be, in minutes.
     pub max_call_minutes: Option<i32>,
+    /// The names of those URLs that may lead to the outside only.
+    pub confined_urls: Vec<String>,
 }
 
 impl TenantFields {
@@ -230,6 +245,7 @@ impl TenantFields {
             max_calls: None,
             calls_per_second: None,
             max_call_minutes: None,
+            confined_urls: Vec::new(),
         }
     }
 }
@@ -272,10 +288,7 @@ impl TryFrom<TenantFields> for Tenant {
             &["wss", "ws", "https", "http"],
         );
         check.key("livekit_api_key", &fields.livekit_api_key);
-        check.key(
-            "livekit_api_secret",
-            fields.livekit_api_secret.expose_secret(),
-        );
+        check.api_secret(fields.livekit_api_secret.expose_secret());
         let agent_names = check.agent_names(&fields.agent_names);
         let deployment = fields
             .deployment
@@ -319,6 +332,15 @@ impl TryFrom<TenantFields> for Tenant {
             .max_call_minutes
             .map(|n| check.minutes("max_call_minutes", n, 1..=MAX_CALL_MINUTES));
 
+        let confined = |field: &str| fields.confined_urls.iter().any(|name| name == field);
+        let reach = |is_confined: bool| match is_confined {
+            true => Reach::Outside,
+            false => Reach::Anywhere,
+        };
+        let lookup_reach = reach(confined("call_config_url"));
+        // The backend's answer names them, or the default does.
+        let recordings = reach(confined("call_config_url") || confined("default_config"));
+
         check.finish(|| {
             Some(Self {
                 id: fields.id,
@@ -337,9 +359,11 @@ impl TryFrom<TenantFields> for Tenant {
                     bearer: fields.call_config_bearer,
                     signing_secret: fields.call_config_signing_secret,
                     deadline,
+                    reach: lookup_reach,
                 }),
                 answer_deadline,
                 default_config: default_config?,
+                recordings,
                 provider: ProviderSettings {
                     kind: provider?,
                     base_url: flat(base_url)?,
@@ -387,15 +411,15 @@ impl Check {
         }
         let mut names: Vec<AgentName> = Vec::with_capacity(texts.len());
         for text in texts {
-            let name = self.name::<AgentName>(text)?;
-            if names.contains(&name) {
-                self.problems
-                    .push(format!("agent_names must not hold {name} twice"));
-                return None;
+            match self.name::<AgentName>(text) {
+                Some(name) if names.contains(&name) => self
+                    .problems
+                    .push(format!("agent_names must not hold {name} twice")),
+                Some(name) => names.push(name),
+                None => {}
             }
-            names.push(name);
         }
-        Some(names)
+        (names.len() == texts.len()).then_some(names)
     }
 
     /// The text is not repeated: a URL can hold a password.
@@ -432,6 +456,20 @@ impl Check {
         }
     }
 
+    /// One that was never written is told apart from one that is wrong: a row can be
+    /// written without it.
+    fn api_secret(&mut self, text: &str) {
+        const FIELD: &str = "livekit_api_secret";
+        if text.is_empty() {
+            self.problems.push(format!(
+                "{FIELD} is missing: set the column {FIELD} to the secret in clear (it is sealed \
+                 and erased as it is read), or use `trunkline tenant set`"
+            ));
+        } else {
+            self.key(FIELD, text);
+        }
+    }
+
     fn millis(
         &mut self,
         field: &str,
@@ -465,10 +503,14 @@ impl Check {
     }
 
     fn config(&mut self, json: &str) -> Option<CallConfig> {
-        CallConfigPatch::parse(json.as_bytes())
-            .map(|patch| patch.over(&CallConfig::built_in()))
-            .map_err(|e| self.problems.push(format!("default_config: {e}")))
-            .ok()
+        match CallConfigPatch::parse_all(json.as_bytes()) {
+            Ok(patch) => Some(patch.over(&CallConfig::built_in())),
+            Err(problems) => {
+                let told = problems.iter().map(|e| format!("default_config: {e}"));
+                self.problems.extend(told);
+                None
+            }
+        }
     }
 
     fn provider(&mut self, text: &str) -> Option<ProviderKind> {

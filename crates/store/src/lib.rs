@@ -44,8 +44,9 @@ pub use seal::OpenError;
 pub use states::{Reporter, StateReport, TenantState};
 pub use store::Store;
 pub use tenants::{
-    Actor, AddError, ChangeError, Enablement, Expected, HistoryEntry, ImportAction, ImportError,
-    ImportMode, Imported, KeyUsage, NewTenant, RefusedImport, Rotation, RowProblem, TenantChange,
-    TenantFilter, TenantImport, TenantPage, TenantRecord, TenantRow, TenantSettings, Unopened,
+    Actor, AddError, ChangeError, Enablement, Expected, HistoryEntry, HistoryPage, ImportAction,
+    ImportError, ImportMode, Imported, InnerUrls, KeyUsage, NewTenant, RefusedImport, Rotation,
+    RowProblem, TenantChange, TenantFilter, TenantImport, TenantPage, TenantRecord, TenantRow,
+    TenantSettings, Twin, Unopened,
 };
 pub use violation::Violation;

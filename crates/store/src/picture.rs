@@ -61,7 +61,7 @@ impl Picture {
 /// A secret that does not open is sealed anew without a new version, when keys are
 /// rotated.
 fn may_mend_itself(row: &TenantRow) -> bool {
-    matches!(row.tenant, Err(RowProblem::Unsealable(_)))
+    matches!(row.tenant, Err(RowProblem::Unsealable(..)))
 }
 
 #[cfg(test)]
@@ -134,7 +134,7 @@ mod tests {
             problem: OpenError::UnknownKey { id: "k".into() },
         };
         let broken = TenantRow {
-            tenant: Err(RowProblem::Unsealable(vec![unopened])),
+            tenant: Err(RowProblem::Unsealable(vec![unopened], None)),
             ..row(1, "a", 1)
         };
         picture.put(&[], vec![broken, row(2, "b", 2)]);

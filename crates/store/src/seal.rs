@@ -54,7 +54,7 @@ pub enum OpenError {
         format: u8,
     },
     /// The key is not in the key ring.
-    #[error("is sealed with key {id}, which this process was not given")]
+    #[error("is sealed with key {id}, which this process was not given: add it to sealing.keys")]
     UnknownKey {
         /// The key's id.
         id: String,
@@ -62,8 +62,9 @@ pub enum OpenError {
     /// It was changed, or belongs to another tenant or column, or another key
     /// had this id.
     #[error(
-        "does not open with key {id}: it was sealed for another tenant or column, with another \
-         key of that id, or it was changed; write the secret in clear again"
+        "does not open with the sealing key {id}: sealing.keys holds another key of that id than \
+         it was sealed with, or it was sealed for another tenant or column, or changed; give the \
+         process the right key, or write the secret in clear again"
     )]
     Refused {
         /// The key's id.

@@ -7,7 +7,9 @@
 //! - `launch`: what comes from outside: rows and workers.
 //! - `status`: how every project is doing, for whoever wants to know.
 
+mod gauges;
 mod launch;
+mod notes;
 mod options;
 mod plan;
 mod project;
@@ -18,9 +20,11 @@ mod watchdog;
 pub use launch::{Launch, Launcher, TenantSource, WorkerLauncher};
 pub use options::Options;
 pub use plan::{
-    Action, Activity, Desired, Observed, Plan, Registration, Running, Step, Wish, plan,
+    Action, Activity, Desired, Fault, Observed, Plan, Registration, Running, Step, Wish, plan,
 };
-pub use status::{Handle, Phase, ProjectState, ProjectStatus, StateChanges, SuccessorStatus};
+pub use status::{
+    Full, Handle, HeldRow, Phase, ProjectState, ProjectStatus, StateChanges, SuccessorStatus,
+};
 // How busy the process is, for whoever knows it by its projects only.
 pub use supervisor::{Ending, Shutdown, Supervisor};
-pub use trunkline_worker::{LoadMeter, Resources};
+pub use trunkline_worker::{LoadMeter, Refusal, Resources};

@@ -7,9 +7,10 @@
 //! - A change of the registration starts a second worker beside the first, which
 //!   is let go when the second is registered. When the first is not registered
 //!   itself there is nothing to keep, and it goes at once.
-//! - A row that cannot be run takes no more calls: what runs is what the row
-//!   says, on every replica and after every restart alike. Calls under way go on.
-//! - So it is with a row that is disabled or gone.
+//! - A row that cannot be run changes nothing of what runs: one wrong field must not
+//!   take a tenant off the phone. It stays with the last version that could be run,
+//!   which is said, and which a new process does not have: there it is parked.
+//! - A row that is disabled or gone takes no more calls. Calls under way go on.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -46,7 +47,18 @@ pub enum Wish {
     Invalid {
         /// What is wrong with it.
         reason: String,
+        /// Where the fault is.
+        fault: Fault,
     },
+}
+
+/// Where the fault is when a row cannot be run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// In the row.
+    Row,
+    /// In the sealing keys of this process, as far as it can tell.
+    Keys,
 }
 
 impl From<&TenantRow> for Desired {
@@ -61,6 +73,11 @@ impl From<&TenantRow> for Desired {
                 Ok(tenant) => Wish::Run(Arc::clone(tenant)),
                 Err(problem) => Wish::Invalid {
                     reason: problem.to_string(),
+                    fault: if problem.is_about_keys() {
+                        Fault::Keys
+                    } else {
+                        Fault::Row
+                    },
                 },
             },
         }
@@ -136,10 +153,17 @@ pub enum Action {
     Exchange(Arc<Tenant>),
     /// Give up the worker beside the running one, which fits again.
     Revert(Arc<Tenant>),
-    /// Take no more calls: the row is wrong.
+    /// Go on with what runs: the row is wrong.
+    Hold {
+        /// What is wrong.
+        reason: String,
+    },
+    /// Take no calls: the row is wrong, and nothing runs.
     Park {
         /// What is wrong.
         reason: String,
+        /// Where the fault is.
+        fault: Fault,
     },
     /// Take no more calls: the row says so.
     Disable,
@@ -155,6 +179,7 @@ impl Action {
             Self::Succeed(_) => "succeed",
             Self::Exchange(_) => "exchange",
             Self::Revert(_) => "revert",
+            Self::Hold { .. } => "hold",
             Self::Park { .. } => "park",
             Self::Disable => "disable",
             Self::Remove => "remove",
@@ -219,8 +244,9 @@ fn fresh(wish: &Wish) -> Action {
     match wish {
         Wish::Run(tenant) => Action::Start(Arc::clone(tenant)),
         Wish::Disabled => Action::Disable,
-        Wish::Invalid { reason } => Action::Park {
+        Wish::Invalid { reason, fault } => Action::Park {
             reason: reason.clone(),
+            fault: *fault,
         },
     }
 }
@@ -251,10 +277,13 @@ fn change(desired: &Desired, observed: &Observed) -> Option<Action> {
                 (_, Registration::Missing) => Action::Exchange(tenant),
             })
         }
-        (
-            Wish::Disabled | Wish::Invalid { .. },
-            Activity::Serving { .. } | Activity::Parked | Activity::Disabled,
-        ) => Some(fresh(&desired.wish)),
+        (Wish::Invalid { reason, .. }, Activity::Serving { .. }) => Some(Action::Hold {
+            reason: reason.clone(),
+        }),
+        (Wish::Disabled, Activity::Serving { .. })
+        | (Wish::Disabled | Wish::Invalid { .. }, Activity::Parked | Activity::Disabled) => {
+            Some(fresh(&desired.wish))
+        }
     }
 }
 

@@ -7,7 +7,7 @@
 //! - a plan has at most one step for a tenant, and at most one worker beside the
 //!   running one;
 //! - a registration that holds is let go for a better one or for the row's word,
-//!   and for nothing else.
+//!   and for nothing else: not for a row that cannot be run.
 //!
 //! In the end, when nothing is refused any more and everything was read, what
 //! runs is what the rows say.
@@ -229,6 +229,7 @@ impl Model {
                     successor: None,
                 }
             }
+            (Action::Hold { .. }, Some(serving @ Mode::Serving { .. })) => serving,
             (Action::Park { .. }, _) => Mode::Parked,
             (Action::Disable, _) => Mode::Disabled,
             (Action::Remove, Some(_)) => Mode::Removed,
@@ -338,7 +339,7 @@ proptest! {
                         && current.registration == Registration::Held
                 }
                 (Some(Wish::Disabled), Some(Mode::Disabled))
-                | (Some(Wish::Invalid { .. }), Some(Mode::Parked))
+                | (Some(Wish::Invalid { .. }), Some(Mode::Parked | Mode::Serving { .. }))
                 | (None, None | Some(Mode::Removed)) => true,
                 _ => false,
             };
@@ -361,8 +362,9 @@ fn read_and_look(model: &mut Model) -> Result<(), TestCaseError> {
             prop_assert!(!stepped.contains(id), "a step without a change");
             prop_assert_eq!(&numbers[id], &after[id], "restarted without a change");
         }
-        // Make before break.
-        let is_to_run = row.is_some_and(|row| matches!(row.wish, Wish::Run(_)));
+        // Make before break; and a row that cannot be run breaks nothing.
+        let is_to_run =
+            row.is_some_and(|row| matches!(row.wish, Wish::Run(_) | Wish::Invalid { .. }));
         if is_to_run && project.mode.is_held() {
             let now = &model.projects[id].mode;
             prop_assert!(now.is_held(), "a registration that held was let go");

@@ -33,6 +33,7 @@ fn desired(n: u8, version: i64, wish: Wish) -> Desired {
 pub(super) fn invalid() -> Wish {
     Wish::Invalid {
         reason: "slug must be …".into(),
+        fault: Fault::Row,
     }
 }
 
@@ -102,6 +103,7 @@ fn carry_out(running: &mut Running, plan: &Plan, registration: Registration) {
                 registration,
                 successor: Some(Arc::clone(tenant)),
             },
+            (Action::Hold { .. }, Some(serving @ Activity::Serving { .. })) => serving,
             (Action::Park { .. }, _) => Activity::Parked,
             (Action::Disable, _) => Activity::Disabled,
             (Action::Remove, _) => Activity::Removed,
@@ -193,7 +195,7 @@ fn a_worker_that_is_not_registered_is_exchanged() {
 }
 
 #[test]
-fn a_row_that_turns_wrong_parks_and_a_mended_one_starts() {
+fn a_row_that_turns_wrong_changes_nothing_of_what_runs_and_one_that_never_ran_is_parked() {
     assert_eq!(
         texts(
             &[
@@ -202,21 +204,23 @@ fn a_row_that_turns_wrong_parks_and_a_mended_one_starts() {
                 vec![desired(1, 2, invalid())],
                 vec![run(1, 3, 1, 1)],
                 vec![desired(1, 4, Wish::Disabled)],
-                vec![run(1, 5, 1, 1)],
+                vec![desired(1, 5, invalid())],
+                vec![run(1, 6, 1, 1)],
                 vec![],
-                vec![run(1, 5, 1, 1)],
+                vec![run(1, 6, 1, 1)],
             ],
             Registration::Held
         ),
         [
             "start t1@1",
-            "park t1@2",
+            "hold t1@2",
             "",
-            "start t1@3",
+            "apply t1@3",
             "disable t1@4",
-            "start t1@5",
-            "remove t1@5",
-            "start t1@5"
+            "park t1@5",
+            "start t1@6",
+            "remove t1@6",
+            "start t1@6"
         ]
     );
 }
@@ -268,7 +272,7 @@ proptest! {
                         newest.same_registration(tenant) && newest.version == tenant.version
                     }
                     (Wish::Disabled, Activity::Disabled) => true,
-                    (Wish::Invalid { .. }, Activity::Parked) => true,
+                    (Wish::Invalid { .. }, Activity::Parked | Activity::Serving { .. }) => true,
                     _ => false,
                 };
                 prop_assert!(fits, "{:?} does not fit", observed);

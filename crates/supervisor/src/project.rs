@@ -10,8 +10,8 @@ use tokio::task::AbortHandle;
 use trunkline_domain::{Tenant, TenantId, TenantVersion};
 use trunkline_worker::{CallDesk, Pulse, WorkerOrders, WorkerState};
 
-use crate::plan::{Activity, Observed, Registration};
-use crate::status::{ProjectState, ProjectStatus, SuccessorStatus};
+use crate::plan::{Activity, Fault, Observed, Registration};
+use crate::status::{HeldRow, ProjectState, ProjectStatus, SuccessorStatus};
 
 /// Workers that were let go and still have calls. With every change of
 /// credentials during one long call there is one more; the oldest is then
@@ -30,6 +30,10 @@ pub(crate) struct Project {
     pub(crate) mode: Mode,
     pub(crate) leaving: VecDeque<Slot>,
     pub(crate) restarts: u32,
+    /// The row cannot be run, and what ran before it goes on.
+    pub(crate) held: Option<HeldRow>,
+    /// What else a person should know.
+    pub(crate) notes: Vec<String>,
 }
 
 /// What a project does.
@@ -40,6 +44,7 @@ pub(crate) enum Mode {
     },
     Parked {
         reason: String,
+        fault: Fault,
     },
     Disabled,
     Removed,
@@ -211,6 +216,17 @@ impl Project {
         })
     }
 
+    /// The version that was last carried out. Of one that cannot be, nothing was.
+    fn version_in_effect(&self) -> TenantVersion {
+        match (&self.mode, &self.held) {
+            (Mode::Serving { current, successor }, Some(_)) => {
+                let newest = successor.as_deref().unwrap_or(current);
+                newest.in_effect
+            }
+            _ => self.version,
+        }
+    }
+
     /// Whether a removed project can be forgotten.
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.mode, Mode::Removed) && self.leaving.is_empty() && self.is_idle()
@@ -234,6 +250,14 @@ impl Project {
         match &self.mode {
             Mode::Serving { current, .. } => Some(current.tenant()),
             Mode::Parked { .. } | Mode::Disabled | Mode::Removed => None,
+        }
+    }
+
+    /// The version whose registration holds.
+    pub(crate) fn serving_version(&self) -> TenantVersion {
+        match &self.mode {
+            Mode::Serving { current, .. } => current.in_effect,
+            Mode::Parked { .. } | Mode::Disabled | Mode::Removed => self.version,
         }
     }
 
@@ -269,8 +293,9 @@ impl Project {
                     ProjectState::Worker(current.state.borrow().clone())
                 }
             },
-            Mode::Parked { reason } => ProjectState::Parked {
+            Mode::Parked { reason, fault } => ProjectState::Parked {
                 reason: reason.clone(),
+                fault: *fault,
             },
             Mode::Disabled => ProjectState::Disabled,
             Mode::Removed => ProjectState::Removed,
@@ -278,14 +303,16 @@ impl Project {
         ProjectStatus {
             id,
             slug: self.slug.clone(),
-            version: self.version,
+            version: self.version_in_effect(),
             state,
             since: Utc::now(),
             restarts: self.restarts,
             active_calls: self.desk.active(),
             refused_offers: self.desk.refusals(),
             successor: self.successor_status(),
-            shortfall: None,
+            held: self.held.clone(),
+            full: None,
+            notes: self.notes.clone(),
         }
     }
 }

@@ -4,12 +4,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use parking_lot::RwLock;
 use serde::Serialize;
 use tokio::sync::watch;
 use trunkline_domain::{TenantId, TenantVersion};
-use trunkline_worker::{CallDesk, WorkerState};
+use trunkline_worker::{CallDesk, Refusal, WorkerState};
+
+use crate::gauges;
+use crate::plan::Fault;
 
 /// What a project does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -22,10 +25,13 @@ pub enum ProjectState {
         /// What it said.
         reason: String,
     },
-    /// The row is wrong: no calls are taken.
+    /// The row cannot be run: no calls are taken.
     Parked {
         /// What is wrong with it.
         reason: String,
+        /// Where the fault is.
+        #[serde(skip)]
+        fault: Fault,
     },
     /// The row is switched off: no calls are taken.
     Disabled,
@@ -37,6 +43,21 @@ pub enum ProjectState {
 }
 
 impl ProjectState {
+    /// The names of all states.
+    pub const NAMES: [&str; 11] = [
+        "starting",
+        "connecting",
+        "registered",
+        "backing_off",
+        "credentials_refused",
+        "draining",
+        "stopped",
+        "restarting",
+        "parked",
+        "disabled",
+        "removed",
+    ];
+
     /// For metrics, records and logs.
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -51,7 +72,7 @@ impl ProjectState {
     /// What is wrong, where something is.
     pub fn reason(&self) -> Option<&str> {
         match self {
-            Self::Restarting { reason, .. } | Self::Parked { reason } => Some(reason),
+            Self::Restarting { reason, .. } | Self::Parked { reason, .. } => Some(reason),
             Self::Worker(state) => state.reason(),
             Self::Disabled => Some("the row is switched off; calls under way go on"),
             Self::Removed => Some("the row is gone; the last calls go on"),
@@ -117,6 +138,47 @@ impl SuccessorStatus {
     }
 }
 
+/// A version that cannot be run, while another one goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HeldRow {
+    /// The row's.
+    pub version: TenantVersion,
+    /// The last that could be run.
+    pub still_on: TenantVersion,
+    /// All that is wrong with the row.
+    pub reason: String,
+}
+
+impl HeldRow {
+    /// What there is to say.
+    pub fn reason(&self) -> String {
+        format!(
+            "row invalid, still on version {}: version {} is not in effect, because {}. Mend the \
+             row: a process that is started now takes no calls for this tenant",
+            self.still_on, self.version, self.reason
+        )
+    }
+}
+
+/// A project that LiveKit offers no calls, for it was told that there is no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Full {
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// Why, as refused offers have it: `tenant_full`, `process_full` and so on.
+    pub reason: &'static str,
+}
+
+impl Full {
+    fn reason(&self) -> String {
+        let since = self.since.to_rfc3339_opts(SecondsFormat::Secs, true);
+        format!(
+            "full since {since} ({}): LiveKit offers it no calls until a place is free",
+            self.reason
+        )
+    }
+}
+
 /// How one project is doing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ProjectStatus {
@@ -139,18 +201,30 @@ pub struct ProjectStatus {
     pub refused_offers: BTreeMap<&'static str, u64>,
     /// The worker with changed credentials, until it is registered.
     pub successor: Option<SuccessorStatus>,
-    /// What is missing for its calls to go well. They are taken all the same.
-    pub shortfall: Option<String>,
+    /// The row, while it cannot be run and an earlier version goes on.
+    pub held: Option<HeldRow>,
+    /// Whether LiveKit was told that there is no place. As of now.
+    pub full: Option<Full>,
+    /// What else a person should know: what its calls lack, and what is odd. They are
+    /// taken all the same.
+    pub notes: Vec<String>,
 }
 
 impl ProjectStatus {
+    /// Whether it serves with an earlier version than the row's.
+    pub fn is_on_older_version(&self) -> bool {
+        self.successor.is_some() || self.held.is_some()
+    }
+
     /// What a person should know: what is wrong with the project, or with the
     /// worker that is to take over, and what its calls lack.
     pub fn reason(&self) -> Option<String> {
         let own = self.state.reason().map(str::to_owned);
         let next = self.successor.as_ref().map(SuccessorStatus::reason);
-        let parts = [own, next, self.shortfall.clone()];
-        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        let held = self.held.as_ref().map(HeldRow::reason);
+        let full = self.full.as_ref().map(Full::reason);
+        let parts = [own, next, held, full].into_iter().flatten();
+        let parts: Vec<String> = parts.chain(self.notes.iter().cloned()).collect();
         (!parts.is_empty()).then(|| parts.join("; "))
     }
 }
@@ -191,10 +265,24 @@ struct Posted {
 }
 
 impl Posted {
+    fn full(&self) -> Option<Full> {
+        let ProjectState::Worker(WorkerState::Registered { full_since, .. }) = self.status.state
+        else {
+            return None;
+        };
+        let own = full_since.map(|since| (Refusal::TenantFull, since));
+        let (refusal, since) = own.or_else(|| self.desk.load().closed_since())?;
+        Some(Full {
+            since,
+            reason: refusal.as_str(),
+        })
+    }
+
     fn status(&self) -> ProjectStatus {
         ProjectStatus {
             active_calls: self.desk.active(),
             refused_offers: self.desk.refusals(),
+            full: self.full(),
             ..self.status.clone()
         }
     }
@@ -234,6 +322,8 @@ impl Board {
             }
         }
         self.change(|content, revision| {
+            let before = content.projects.get(&id).map(|posted| &posted.status);
+            gauges::exchange(before, Some(&status));
             let posted = Posted {
                 status,
                 desk: desk.clone(),
@@ -245,13 +335,22 @@ impl Board {
 
     pub(crate) fn forget(&self, id: TenantId) {
         self.change(|content, _| {
-            content.projects.remove(&id);
+            let gone = content.projects.remove(&id);
+            gauges::exchange(gone.as_ref().map(|posted| &posted.status), None);
         });
     }
 
     pub(crate) fn enter(&self, phase: Phase) {
         if self.content.read().phase != phase {
             self.change(|content, _| content.phase = phase);
+        }
+    }
+}
+
+impl Drop for Board {
+    fn drop(&mut self) {
+        for posted in self.content.get_mut().projects.values() {
+            gauges::exchange(Some(&posted.status), None);
         }
     }
 }
@@ -281,6 +380,29 @@ impl Handle {
         let content = self.board.content.read();
         let projects = content.projects.values();
         projects.filter(|p| !p.status.state.is_settled()).count()
+    }
+
+    /// Why no tenant at all can be served, when it is for the sealing keys of this
+    /// process: what is wrong with the first of them. Rows that are switched off say
+    /// nothing.
+    pub fn wrong_keys(&self) -> Option<String> {
+        let content = self.board.content.read();
+        let mut first = None;
+        for posted in content.projects.values() {
+            match &posted.status.state {
+                ProjectState::Disabled | ProjectState::Removed => {}
+                ProjectState::Parked {
+                    reason,
+                    fault: Fault::Keys,
+                } => {
+                    first.get_or_insert_with(|| format!("{}: {reason}", posted.status.slug));
+                }
+                ProjectState::Restarting { .. }
+                | ProjectState::Parked { .. }
+                | ProjectState::Worker(_) => return None,
+            }
+        }
+        first
     }
 
     /// Calls under way in all projects.
@@ -366,7 +488,9 @@ mod tests {
             active_calls: 1,
             refused_offers: BTreeMap::new(),
             successor,
-            shortfall: None,
+            held: None,
+            full: None,
+            notes: Vec::new(),
         }
     }
 
@@ -375,6 +499,7 @@ mod tests {
         let parked = status(
             ProjectState::Parked {
                 reason: "slug must be …".into(),
+                fault: Fault::Row,
             },
             None,
         );
@@ -399,10 +524,11 @@ mod tests {
             None,
         );
         assert_eq!(status.reason(), None);
-        status.shortfall = Some("no model key".into());
+        status.notes = vec!["no model key".into()];
         assert_eq!(status.reason().unwrap(), "no model key");
         status.state = ProjectState::Parked {
             reason: "wrong".into(),
+            fault: Fault::Row,
         };
         assert_eq!(status.reason().unwrap(), "wrong; no model key");
     }

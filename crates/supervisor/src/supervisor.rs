@@ -24,10 +24,11 @@ use trunkline_worker::{
 };
 
 use crate::launch::{Launch, Launcher, TenantSource};
+use crate::notes::{twins, unknown_fields};
 use crate::options::Options;
-use crate::plan::{Action, Desired, Running, Step, plan};
+use crate::plan::{Action, Desired, Fault, Running, Step, plan};
 use crate::project::{Life, Mode, Project, Role, Slot, WorkerKey};
-use crate::status::{Board, Handle, Phase};
+use crate::status::{Board, Handle, HeldRow, Phase};
 use crate::watchdog::Watchdog;
 
 /// How long workers that are stopped have to close their sockets.
@@ -193,6 +194,7 @@ impl<L: Launcher> House<L> {
         for step in plan.steps {
             self.carry_out(step);
         }
+        self.note_twins();
         self.count();
         if self.phase == Phase::Waiting {
             self.enter(Phase::Running);
@@ -214,9 +216,12 @@ impl<L: Launcher> House<L> {
             mode: Mode::Disabled,
             leaving: VecDeque::new(),
             restarts: 0,
+            held: None,
+            notes: Vec::new(),
         });
         project.slug = step.slug;
         project.version = step.version;
+        project.held = None;
         match step.action {
             Action::Start(tenant) | Action::Exchange(tenant) => {
                 let current = self.hire(id, tenant, urgency);
@@ -247,14 +252,31 @@ impl<L: Launcher> House<L> {
                 }
                 project.apply(&tenant);
             }
-            Action::Park { reason } => {
+            Action::Hold { reason } => {
+                let (version, still_on) = (step.version, project.serving_version());
+                let held = HeldRow {
+                    version,
+                    still_on,
+                    reason,
+                };
+                tracing::warn!(tenant = project.slug, "{}", held.reason());
+                project.held = Some(held);
+            }
+            Action::Park { reason, fault } => {
+                let advice = match fault {
+                    Fault::Row => "the row is wrong: the tenant takes no calls until it is mended",
+                    Fault::Keys => {
+                        "the sealing keys of this process do not open the tenant's secrets: it \
+                         takes no calls here"
+                    }
+                };
                 tracing::warn!(
                     tenant = project.slug,
                     version = %project.version,
                     reason,
-                    "the row is wrong: the tenant takes no calls until it is mended"
+                    "{advice}"
                 );
-                project.retire(Mode::Parked { reason });
+                project.retire(Mode::Parked { reason, fault });
             }
             Action::Disable => project.retire(Mode::Disabled),
             Action::Remove => {
@@ -264,6 +286,27 @@ impl<L: Launcher> House<L> {
         }
         self.publish(id);
         self.settle(id);
+    }
+
+    /// Rows that are written by SQL can be twins, whom LiveKit cannot tell apart.
+    fn note_twins(&mut self) {
+        let serving = self.projects.iter();
+        let serving = serving.filter_map(|(id, project)| Some((*id, project.serving()?)));
+        let twins = twins(serving);
+        let mut changed = Vec::new();
+        for (id, project) in &mut self.projects {
+            let notes: Vec<String> = twins.get(id).cloned().into_iter().collect();
+            if project.notes != notes {
+                if let Some(note) = notes.first() {
+                    tracing::warn!(tenant = project.slug, "{note}");
+                }
+                project.notes = notes;
+                changed.push(*id);
+            }
+        }
+        for id in changed {
+            self.publish(id);
+        }
     }
 
     fn with(&mut self, id: TenantId, change: impl FnOnce(&mut Project)) {
@@ -375,8 +418,10 @@ impl<L: Launcher> House<L> {
     fn publish(&self, id: TenantId) {
         if let Some(project) = self.projects.get(&id) {
             let mut status = project.status(id);
-            let tenant = project.serving();
-            status.shortfall = tenant.and_then(|tenant| self.launcher.shortfall(&tenant));
+            if let Some(tenant) = project.serving() {
+                status.notes.extend(unknown_fields(&tenant));
+                status.notes.extend(self.launcher.shortfall(&tenant));
+            }
             self.board.post(status, &project.desk);
         }
     }

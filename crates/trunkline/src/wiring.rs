@@ -2,6 +2,7 @@
 
 use secrecy::SecretString;
 use trunkline_call::DefaultProvider;
+use trunkline_callconfig::{Lookup, LookupError};
 use trunkline_store::{Keyring, KeyringError, OptionsError, Store};
 
 use crate::config::{Config, ConfigError, Problem};
@@ -76,6 +77,19 @@ fn required<'a>(
         problems.push(Problem::missing(key));
     }
     value.as_ref()
+}
+
+/// What asks tenants' backends.
+///
+/// # Errors
+/// When its client cannot be built.
+pub fn lookup(config: &Config) -> Result<Lookup, LookupError> {
+    let lookup = Lookup::new(&config.call_config)?;
+    Ok(if config.api.allow_internal_urls {
+        lookup.with_inner_urls()
+    } else {
+        lookup
+    })
 }
 
 /// The model of tenants that bring none of their own.

@@ -126,7 +126,7 @@ impl Crew {
     ) {
         members.last_key += 1;
         let key = members.last_key;
-        let (cell, state) = StateCell::uncounted();
+        let (cell, state) = StateCell::new();
         let orders = WorkerOrders {
             drain: orders.drain.child_token(),
             stop: orders.stop.child_token(),

@@ -12,7 +12,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use metrics::{counter, gauge};
@@ -74,6 +74,8 @@ struct Inner {
     _membership: Membership,
     rate: Mutex<TokenBucket>,
     refusals: Mutex<Refusals>,
+    /// Since when the tenant's own limit is reached.
+    full_since: Mutex<Option<DateTime<Utc>>>,
     /// The channel's lock makes admission exact.
     places: watch::Sender<Places>,
     cut: CancellationToken,
@@ -105,6 +107,7 @@ impl CallDesk {
                 load,
                 rate: Mutex::default(),
                 refusals: Mutex::default(),
+                full_since: Mutex::default(),
                 places: watch::Sender::new(Places::default()),
                 cut: CancellationToken::new(),
                 tasks: TaskTracker::new(),
@@ -162,6 +165,18 @@ impl CallDesk {
         } else {
             self.inner.load.obstacle()
         }
+    }
+
+    /// Since when the tenant's own limit is reached, by the desk's clock. To be asked
+    /// whenever that may have changed.
+    pub(crate) fn own_limit_reached_since(
+        &self,
+        max_calls: Option<NonZeroU32>,
+    ) -> Option<DateTime<Utc>> {
+        let is_full = max_calls.is_some_and(|max| self.places().taken() >= max.get());
+        let mut since = self.inner.full_since.lock();
+        *since = is_full.then(|| since.unwrap_or_else(Utc::now));
+        *since
     }
 
     /// Counts an offer that was refused, and tells the runner. Gives what is to be said

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+use metrics::gauge;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -55,6 +57,8 @@ struct Inner {
     /// Whether nobody gets a place, apart: thousands of workers listen, and not
     /// each of them is to wake with each call.
     closed: watch::Sender<bool>,
+    /// Since when, and why.
+    closed_since: Mutex<Option<(Refusal, DateTime<Utc>)>>,
     /// Bits of an `f64`: the part of the CPUs that is used.
     cpu: AtomicU64,
     /// As read last, for people.
@@ -108,7 +112,15 @@ impl Inner {
     /// the newest count.
     fn note_closing(&self) {
         self.closed.send_if_modified(|closed| {
-            let now = self.obstacle().is_some();
+            let obstacle = self.obstacle();
+            let is_full = obstacle == Some(Refusal::ProcessFull);
+            gauge!("trunkline_process_full").set(f64::from(u8::from(is_full)));
+            let mut since = self.closed_since.lock();
+            *since = obstacle.map(|refusal| match *since {
+                Some((before, at)) if before == refusal => (refusal, at),
+                _ => (refusal, Utc::now()),
+            });
+            let now = obstacle.is_some();
             std::mem::replace(closed, now) != now
         });
     }
@@ -131,6 +143,7 @@ impl LoadMeter {
                 max_calls,
                 ledger: Mutex::default(),
                 closed: watch::Sender::new(false),
+                closed_since: Mutex::new(None),
                 cpu: AtomicU64::new(0),
                 resources: Mutex::new(None),
             }),
@@ -193,6 +206,11 @@ impl LoadMeter {
     /// Why no call of any tenant can be taken, if so.
     pub fn obstacle(&self) -> Option<Refusal> {
         self.inner.obstacle()
+    }
+
+    /// Why no call of any tenant can be taken, and since when, if so.
+    pub fn closed_since(&self) -> Option<(Refusal, DateTime<Utc>)> {
+        *self.inner.closed_since.lock()
     }
 
     /// What the process is short of, as it was measured last.

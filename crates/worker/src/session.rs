@@ -111,6 +111,22 @@ impl Refusal {
         Self::Strained(Strain::Descriptors),
     ];
 
+    /// All of them, as they are called.
+    pub const NAMES: [&str; 12] = [
+        Self::TenantFull.as_str(),
+        Self::TenantRate.as_str(),
+        Self::TenantShare.as_str(),
+        Self::ProcessFull.as_str(),
+        Self::Strained(Strain::EventLoop).as_str(),
+        Self::Strained(Strain::Cpu).as_str(),
+        Self::Strained(Strain::Memory).as_str(),
+        Self::Strained(Strain::Descriptors).as_str(),
+        Self::Draining.as_str(),
+        Self::AlreadyOurs.as_str(),
+        Self::Unfit(Unfit::WrongKind).as_str(),
+        Self::Unfit(Unfit::Malformed).as_str(),
+    ];
+
     /// For metrics and logs.
     pub const fn as_str(self) -> &'static str {
         match self {

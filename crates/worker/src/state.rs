@@ -1,7 +1,6 @@
 //! How a worker is doing, for everybody who wants to know.
 
 use chrono::{DateTime, Utc};
-use metrics::gauge;
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -27,6 +26,9 @@ pub enum WorkerState {
         server_version: String,
         /// Since when.
         since: DateTime<Utc>,
+        /// Since when the tenant's own limit of calls is reached, and the server offers
+        /// nothing. `None`: it is not.
+        full_since: Option<DateTime<Utc>>,
     },
     /// Waiting to connect again.
     BackingOff {
@@ -53,7 +55,7 @@ pub enum WorkerState {
 }
 
 impl WorkerState {
-    /// The names of all states that the gauge `trunkline_workers{state}` counts.
+    /// The names of all states of a worker that runs.
     pub const COUNTED: [&str; 6] = [
         "starting",
         "connecting",
@@ -94,45 +96,23 @@ impl WorkerState {
     }
 }
 
-/// Where a worker writes its state. Keeps the gauge `trunkline_workers{state}`
-/// right, also when the worker panics.
+/// Where a worker writes its state. It says so itself when the worker is gone, also by a
+/// panic.
 #[derive(Debug)]
 pub struct StateCell {
     state: watch::Sender<WorkerState>,
-    counting: Counting,
-}
-
-/// Whether a cell is in the gauge. A crew is one worker in it, whatever the number of
-/// its members.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Counting {
-    Counted,
-    Uncounted,
 }
 
 impl StateCell {
     /// A cell that says [`WorkerState::Starting`], and where to read it.
     pub fn new() -> (Self, watch::Receiver<WorkerState>) {
-        Self::of(Counting::Counted)
-    }
-
-    /// The same for a member of a crew.
-    pub(crate) fn uncounted() -> (Self, watch::Receiver<WorkerState>) {
-        Self::of(Counting::Uncounted)
-    }
-
-    fn of(counting: Counting) -> (Self, watch::Receiver<WorkerState>) {
-        let first = WorkerState::Starting { reason: None };
-        let (state, reader) = watch::channel(first.clone());
-        let cell = Self { state, counting };
-        cell.count(&first, 1.0);
-        (cell, reader)
+        let (state, reader) = watch::channel(WorkerState::Starting { reason: None });
+        (Self { state }, reader)
     }
 
     /// Writes the state.
     pub fn set(&self, state: WorkerState) {
-        self.count(&state, 1.0);
-        self.count(&self.state.send_replace(state), -1.0);
+        self.state.send_replace(state);
     }
 
     /// Writes the state if it is another one.
@@ -141,18 +121,11 @@ impl StateCell {
             self.set(state);
         }
     }
-
-    fn count(&self, state: &WorkerState, by: f64) {
-        if self.counting == Counting::Counted && *state != WorkerState::Stopped {
-            debug_assert!(WorkerState::COUNTED.contains(&state.as_str()));
-            gauge!("trunkline_workers", "state" => state.as_str()).increment(by);
-        }
-    }
 }
 
 impl Drop for StateCell {
     fn drop(&mut self) {
-        self.count(&self.state.send_replace(WorkerState::Stopped), -1.0);
+        self.set(WorkerState::Stopped);
     }
 }
 

@@ -250,6 +250,18 @@ impl Worker {
         turn.await
     }
 
+    /// Says in the state whether the tenant's own limit keeps the server from offering.
+    fn note_fullness(&self, registered: &mut WorkerState) {
+        let max_calls = self.tenant.borrow().limits.max_calls;
+        let now = self.desk.own_limit_reached_since(max_calls);
+        if let WorkerState::Registered { full_since, .. } = registered
+            && *full_since != now
+        {
+            *full_since = now;
+            self.state.set(registered.clone());
+        }
+    }
+
     /// One connection, from the open socket to its end.
     async fn serve(&mut self, mut socket: Socket, tenant: &Tenant, orders: &WorkerOrders) -> Ended {
         let options = &self.context.options;
@@ -279,7 +291,13 @@ impl Worker {
         let mut places = self.desk.watch_places();
         let mut closing = self.context.load.closing();
         let mut draining = false;
+        let mut registered = None;
         loop {
+            if let Some(known) = &mut registered
+                && !draining
+            {
+                self.note_fullness(known);
+            }
             while let Some(output) = session.poll() {
                 let message = match output {
                     Output::Send(message) => Message::Binary(message.encode()),
@@ -289,11 +307,17 @@ impl Worker {
                         server_version,
                     } => {
                         tracing::info!(worker_id, server_version, "registered");
-                        self.state.set(WorkerState::Registered {
+                        let state = WorkerState::Registered {
                             worker_id,
                             server_version,
                             since: Utc::now(),
-                        });
+                            full_since: None,
+                        };
+                        let known = registered.insert(state.clone());
+                        self.state.set(state);
+                        if !draining {
+                            self.note_fullness(known);
+                        }
                         continue;
                     }
                     Output::Close(reason) => {

@@ -18,7 +18,9 @@ use chrono::Utc;
 use metrics::counter;
 use parking_lot::Mutex;
 use trunkline_domain::{AccessScope, TenantId};
-use trunkline_store::{ApiToken, AuditOutcome, Credential, PresentedToken};
+use trunkline_store::{
+    Actor, ApiToken, AuditOutcome, Credential, InnerUrls, PresentedToken, StoreError,
+};
 use uuid::Uuid;
 
 use super::audit;
@@ -27,9 +29,16 @@ use super::envelope::RequestId;
 use super::openapi;
 use super::problem::{Kind, Problem};
 use super::state::{ApiLimits, ApiState};
+use crate::bounded::client;
 
 /// How long a token is taken at its word while the database is away.
 const TRUST_LIMIT: Duration = Duration::from_secs(10 * 60);
+/// How long the database may take to tell of a token that is trusted. It answers within
+/// some milliseconds; where it takes connections and never answers, what is live must not
+/// wait for its time limits.
+const PATIENCE: Duration = Duration::from_millis(300);
+/// How long it is not asked about trusted tokens after it let one wait for that.
+const REST_AFTER_WAIT: Duration = Duration::from_secs(5);
 /// How many tokens are remembered for that.
 const MAX_TRUSTED: usize = 1_000;
 /// How exact the time of a token's last use is.
@@ -72,6 +81,15 @@ impl Identity {
     /// As the audit and the history of tenants have it.
     pub(crate) fn actor(&self) -> String {
         actor(&self.name)
+    }
+
+    /// The same, with what it may write.
+    pub(crate) fn writer(&self, inner: InnerUrls) -> Actor {
+        let actor = Actor::new(&self.actor());
+        match self.tenant {
+            None => actor,
+            Some(_) => actor.of_one_tenant(inner),
+        }
     }
 
     /// Whether it sees what belongs to a tenant.
@@ -144,6 +162,8 @@ pub(crate) struct Gate {
     requests: Mutex<Buckets<Uuid>>,
     failures: Mutex<Buckets<IpAddr>>,
     trusted: Mutex<HashMap<String, Trusted>>,
+    /// When the database last let a trusted token wait.
+    hung_at: Mutex<Option<Instant>>,
 }
 
 #[derive(Clone)]
@@ -166,6 +186,7 @@ impl Gate {
                 burst: failures,
             })),
             trusted: Mutex::new(HashMap::new()),
+            hung_at: Mutex::new(None),
         }
     }
 
@@ -188,6 +209,29 @@ impl Gate {
         let trusted = self.trusted.lock();
         let known = trusted.get(prefix)?;
         (known.at.elapsed() < TRUST_LIMIT).then(|| known.credential.clone())
+    }
+
+    /// What the database says of a token. Of one that is trusted it has not long to say it.
+    async fn ask(
+        &self,
+        state: &ApiState,
+        token: &PresentedToken,
+    ) -> Result<Option<Credential>, StoreError> {
+        let asking = state.store().api_credential(token.prefix());
+        let is_trusted = self
+            .trusted(token.prefix())
+            .is_some_and(|known| token.matches(&known.secret_sha256));
+        if !is_trusted {
+            return asking.await;
+        }
+        let hung = StoreError::TimedOut { limit: PATIENCE };
+        let rests = |at: Instant| at.elapsed() < REST_AFTER_WAIT;
+        if self.hung_at.lock().is_some_and(rests) {
+            return Err(hung);
+        }
+        let answer = tokio::time::timeout(PATIENCE, asking).await;
+        *self.hung_at.lock() = answer.is_err().then(Instant::now);
+        answer.unwrap_or(Err(hung))
     }
 
     fn forget(&self, prefix: &str) {
@@ -296,7 +340,7 @@ type Verdict = Result<Identity, (Refusal, Option<ApiToken>)>;
 
 async fn judge(state: &ApiState, token: &PresentedToken) -> Result<Verdict, Problem> {
     let gate = state.gate();
-    let (credential, is_fresh) = match state.store().api_credential(token.prefix()).await {
+    let (credential, is_fresh) = match gate.ask(state, token).await {
         Ok(credential) => (credential, true),
         Err(error) if error.is_transient() => match gate.trusted(token.prefix()) {
             Some(credential) => (Some(credential), false),
@@ -330,10 +374,15 @@ async fn judge(state: &ApiState, token: &PresentedToken) -> Result<Verdict, Prob
     if is_fresh {
         gate.trust(token.prefix(), &credential);
         let is_old = |at| now - at > TOUCH_INTERVAL;
-        if info.last_used_at.is_none_or(is_old)
-            && let Err(error) = state.store().touch_api_token(info.id).await
-        {
-            tracing::debug!(error = error.one_line(), "a token's use was not noted");
+        if info.last_used_at.is_none_or(is_old) {
+            let noting = state.store().touch_api_token(info.id);
+            match tokio::time::timeout(PATIENCE, noting).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => {
+                    tracing::debug!(error = error.one_line(), "a token's use was not noted");
+                }
+                Err(_) => tracing::debug!("a token's use was not noted in time"),
+            }
         }
     }
     Ok(Ok(Identity::of(info)))
@@ -348,37 +397,15 @@ fn bearer(headers: &HeaderMap) -> Option<PresentedToken> {
         .flatten()
 }
 
-/// Where a request came from; of IPv6 the network, because a site has as many
-/// addresses in one as it likes.
+/// The client that a request came from.
 pub(crate) fn address(request: &Request) -> IpAddr {
     let info = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    let address = info.map_or(IpAddr::from([0, 0, 0, 0]), |info| info.0.ip());
-    match address.to_canonical() {
-        IpAddr::V6(v6) => {
-            let network = u128::from(v6) >> 64 << 64;
-            IpAddr::V6(network.into())
-        }
-        v4 => v4,
-    }
+    client(info.map_or(IpAddr::from([0, 0, 0, 0]), |info| info.0.ip()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_of_one_network_are_one() {
-        let from = |text: &str| {
-            let mut request = Request::new(axum::body::Body::empty());
-            let socket: SocketAddr = text.parse().unwrap();
-            request.extensions_mut().insert(ConnectInfo(socket));
-            address(&request).to_string()
-        };
-        assert_eq!(from("192.0.2.7:1"), "192.0.2.7");
-        assert_eq!(from("[::ffff:192.0.2.7]:1"), "192.0.2.7");
-        assert_eq!(from("[2001:db8:1:2:3::4]:1"), from("[2001:db8:1:2:9::9]:1"));
-        assert_ne!(from("[2001:db8:1:2::4]:1"), from("[2001:db8:1:3::4]:1"));
-    }
 
     #[test]
     fn only_a_bearer_token_of_our_form_is_one() {

@@ -8,6 +8,7 @@ use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::problem::{FieldProblem, Kind, Problem};
 
@@ -48,6 +49,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        without_nul(parts)?;
         let query = axum::extract::Query::<T>::from_request_parts(parts, state).await;
         let wrong = |rejection: axum::extract::rejection::QueryRejection| {
             use std::error::Error as _;
@@ -69,10 +71,54 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let path = axum::extract::Path::<T>::from_request_parts(parts, state).await;
         // What cannot be a name names nothing.
-        path.map(|path| Self(path.0))
-            .map_err(|_| Problem::new(Kind::NotFound, "there is nothing of this name"))
+        let nothing = || Problem::new(Kind::NotFound, "there is nothing of this name");
+        if parts.uri.path().contains("%00") {
+            return Err(nothing());
+        }
+        let path = axum::extract::Path::<T>::from_request_parts(parts, state).await;
+        path.map(|path| Self(path.0)).map_err(|_| nothing())
+    }
+}
+
+/// No text of the database holds a NUL, so it finds nothing by one and refuses.
+fn without_nul(parts: &Parts) -> Result<(), Problem> {
+    let Ok(pairs) = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(&parts.uri) else {
+        // What it is that cannot be read is told by who reads it.
+        return Ok(());
+    };
+    match pairs.0.iter().find(|(_, value)| value.contains('\0')) {
+        None => Ok(()),
+        Some((name, _)) => Err(Problem::invalid(vec![nul(name)])),
+    }
+}
+
+fn nul(field: &str) -> FieldProblem {
+    let field: String = field.chars().filter(|c| !c.is_control()).take(64).collect();
+    FieldProblem::new(field, "holds a NUL character", "leave it out")
+}
+
+/// The place of the first text that holds a NUL.
+fn place_of_nul(value: &Value) -> Option<String> {
+    let under = |name: &str, value: &Value| {
+        place_of_nul(value).map(|place| match place.as_str() {
+            "" => name.to_owned(),
+            place => format!("{name}.{place}"),
+        })
+    };
+    match value {
+        Value::String(text) => text.contains('\0').then(String::new),
+        Value::Array(items) => {
+            let mut items = items.iter().enumerate();
+            items.find_map(|(index, item)| under(&index.to_string(), item))
+        }
+        Value::Object(fields) => fields.iter().find_map(|(name, value)| {
+            if name.contains('\0') {
+                return Some(name.clone());
+            }
+            under(name, value)
+        }),
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
     }
 }
 
@@ -85,7 +131,16 @@ fn is_json(headers: &HeaderMap) -> bool {
     })
 }
 
+/// How a NUL is written in JSON, which has no other way.
+const NUL: &[u8] = br"\u0000";
+
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    if body.windows(NUL.len()).any(|bytes| bytes == NUL)
+        && let Ok(value) = serde_json::from_slice(body)
+        && let Some(place) = place_of_nul(&value)
+    {
+        return Err(Problem::invalid(vec![nul(&place)]));
+    }
     let mut reader = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
@@ -171,6 +226,18 @@ mod tests {
         let text = problem(r#"{"secret": "a", "number": "hunter2, expected hunter3"}"#);
         assert!(!text.contains("hunter2"), "{text}");
         assert!(text.contains(r#""field":"number""#), "{text}");
+    }
+
+    #[test]
+    fn a_nul_is_found_where_it_is() {
+        let text = problem(r#"{"secret": "a\u0000b"}"#);
+        assert!(
+            text.contains(r#""field":"secret""#) && text.contains("NUL"),
+            "{text}"
+        );
+        assert!(parse::<Outer>(br#"{"secret": "a\\u0000b"}"#).is_ok());
+        let within = serde_json::json!({"a": [{"b": "\0"}]});
+        assert_eq!(place_of_nul(&within).as_deref(), Some("a.0.b"));
     }
 
     #[test]

@@ -18,6 +18,8 @@ mod checks;
 mod cursor;
 mod envelope;
 mod extract;
+mod filters;
+mod listeners;
 mod openapi;
 mod phone;
 mod problem;

@@ -59,6 +59,8 @@ kinds! {
     MethodNotAllowed, "method-not-allowed", METHOD_NOT_ALLOWED, "The method is not allowed here";
     /// The name is taken.
     NameTaken, "name-taken", CONFLICT, "The name is taken";
+    /// LiveKit could not tell two tenants apart.
+    AgentTaken, "agent-taken", CONFLICT, "Another tenant has this agent";
     /// It cannot be done in the state that it is in.
     WrongState, "wrong-state", CONFLICT, "It is not in a state for this";
     /// Somebody else was faster.
@@ -201,7 +203,10 @@ impl FieldProblem {
                 let rule = rule.split(", not ").next().unwrap_or(rule);
                 format!("it must {rule}")
             }
-            None => "see the field's description in /v1/openapi.json".to_owned(),
+            None => match rest.split_once("; ") {
+                Some((problem, remedy)) => return Self::new(field, problem, remedy),
+                None => "see the field's description in /v1/openapi.json".to_owned(),
+            },
         };
         Self::new(field, rest, remedy)
     }

@@ -12,12 +12,15 @@ use tokio_util::sync::CancellationToken;
 use super::routes;
 use super::state::{ApiParts, ApiState};
 use super::tls::{Tls, TlsError, TlsFiles};
-use crate::bounded::Bounded;
+use crate::bounded::{Bounded, Most};
 use crate::listening::{server, until_stopped};
 
 /// Connections at the same time. More are closed at once: each costs a descriptor,
-/// which calls need.
-const MAX_CONNECTIONS: usize = 512;
+/// which calls need. A client, which can be a proxy with many behind it, has a quarter.
+const MAX_CONNECTIONS: Most = Most {
+    altogether: 512,
+    of_one_client: 512 / 4,
+};
 
 /// How long a connection may take to say what it wants, and may be idle.
 const HEADER_LIMIT: Duration = Duration::from_secs(20);

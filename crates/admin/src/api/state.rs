@@ -3,18 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use trunkline_call::{LiveCalls, Services};
-use trunkline_store::{Reporter, Store};
+use trunkline_store::{InnerUrls, Reporter, Store};
 use trunkline_supervisor::{Handle, LoadMeter};
 
 use super::auth::Gate;
 use super::checks::Checks;
-
-/// How many clients may listen to events at the same time. Each costs a task and a
-/// place among the readers of news.
-const MAX_LISTENERS: usize = 100;
+use super::listeners::Listeners;
 
 /// How much may be asked for.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +19,8 @@ pub struct ApiLimits {
     pub requests_per_second: u32,
     /// Failed authentications per minute from one address.
     pub failures_per_minute: u32,
+    /// Whether URLs that a token of one tenant writes may lead to internal addresses.
+    pub inner_urls: InnerUrls,
 }
 
 impl Default for ApiLimits {
@@ -33,6 +31,7 @@ impl Default for ApiLimits {
             // A person mistypes thrice; a script that guesses is stopped. Nothing
             // can be guessed: this keeps the database out of it.
             failures_per_minute: 10,
+            inner_urls: InnerUrls::Refused,
         }
     }
 }
@@ -64,7 +63,7 @@ pub(crate) struct ApiState {
 struct Inner {
     parts: ApiParts,
     gate: Gate,
-    listeners: Arc<Semaphore>,
+    listeners: Listeners,
     checks: Checks,
 }
 
@@ -74,7 +73,7 @@ impl ApiState {
             inner: Arc::new(Inner {
                 gate: Gate::new(parts.limits),
                 parts,
-                listeners: Arc::new(Semaphore::new(MAX_LISTENERS)),
+                listeners: Listeners::default(),
                 checks: Checks::default(),
             }),
         }
@@ -116,7 +115,11 @@ impl ApiState {
         &self.inner.gate
     }
 
-    pub(crate) fn listeners(&self) -> &Arc<Semaphore> {
+    pub(crate) fn inner_urls(&self) -> InnerUrls {
+        self.inner.parts.limits.inner_urls
+    }
+
+    pub(crate) fn listeners(&self) -> &Listeners {
         &self.inner.listeners
     }
 }

@@ -35,6 +35,8 @@ struct Project {
     active_calls: u32,
     /// Offers that were refused since the process started, by the reason.
     refused_offers: BTreeMap<&'static str, u64>,
+    /// Since when LiveKit offers it no calls, for it was told that there is no place.
+    full_since: Option<DateTime<Utc>>,
     /// Changed credentials that are not in effect yet.
     successor: Option<Successor>,
 }
@@ -59,6 +61,7 @@ impl From<ProjectStatus> for Project {
             restarts: status.restarts,
             active_calls: status.active_calls,
             refused_offers: status.refused_offers,
+            full_since: status.full.map(|full| full.since),
             successor: status.successor.map(|next| Successor {
                 version: next.version,
                 still_on: next.still_on,
@@ -88,7 +91,7 @@ pub(super) async fn get(State(state): State<AdminState>) -> Json<Response> {
 
 #[cfg(test)]
 mod tests {
-    use trunkline_supervisor::ProjectState;
+    use trunkline_supervisor::{Fault, ProjectState};
 
     use super::*;
 
@@ -100,13 +103,16 @@ mod tests {
             version: TenantVersion(3),
             state: ProjectState::Parked {
                 reason: "max_calls must be 1 or more, not 0".into(),
+                fault: Fault::Row,
             },
             since: DateTime::UNIX_EPOCH,
             restarts: 2,
             active_calls: 1,
             refused_offers: BTreeMap::from([("tenant_full", 3)]),
             successor: None,
-            shortfall: None,
+            held: None,
+            full: None,
+            notes: Vec::new(),
         });
         assert_eq!(
             serde_json::to_value(project).unwrap(),
@@ -120,6 +126,7 @@ mod tests {
                 "restarts": 2,
                 "active_calls": 1,
                 "refused_offers": { "tenant_full": 3 },
+                "full_since": null,
                 "successor": null,
             })
         );

@@ -23,7 +23,7 @@ use trunkline_domain::{
     AccessScope, CallDirection, CallId, CallOutcome, CallRecord, CallStatus, PhoneNumber,
     SipParticipant, Tenant, TenantFields, TenantId,
 };
-use trunkline_store::{Actor, Keyring, NewTenant, NewToken, Options, Reporter, Store};
+use trunkline_store::{Actor, InnerUrls, Keyring, NewTenant, NewToken, Options, Reporter, Store};
 use trunkline_supervisor::{Handle, LoadMeter, Shutdown, Supervisor, WorkerLauncher};
 use trunkline_testbed::postgres::Postgres;
 use trunkline_worker::{CallRunner, Connector, WorkerContext};
@@ -46,6 +46,7 @@ pub(crate) const SECRETS: [&str; 4] = [
 pub(crate) const WIDE: ApiLimits = ApiLimits {
     requests_per_second: 10_000,
     failures_per_minute: 10_000,
+    inner_urls: InnerUrls::Refused,
 };
 
 pub(crate) struct Bed {
@@ -112,6 +113,8 @@ impl Bed {
         let keys = Keyring::from_keys(&Keyring::generate_key().unwrap()).unwrap();
         let mut options = Options::new(url.as_str());
         options.acquire_timeout_ms = 1_000;
+        // Longer than a test waits: what hangs is not to be told apart by its time limit.
+        options.query_timeout_ms = 120_000;
         let store = Store::connect_lazy(&options, keys).unwrap();
         store.migrate().await.unwrap();
         let sql = PgPoolOptions::new()
@@ -212,7 +215,8 @@ impl Bed {
 
     /// A tenant for whom nobody answers.
     pub(crate) async fn tenant(&self, slug: &str) -> TenantId {
-        let mut new = NewTenant::new(slug, "ws://127.0.0.1:9", "key", SECRETS[0]);
+        let key = format!("key-of-{slug}");
+        let mut new = NewTenant::new(slug, "ws://127.0.0.1:9", key, SECRETS[0]);
         new.call_config_url = Some("http://127.0.0.1:9/".to_owned());
         new.call_config_bearer = Some(SECRETS[1].into());
         new.provider_api_key = Some(SECRETS[2].into());

@@ -122,3 +122,25 @@ async fn a_token_of_a_tenant_hears_of_that_tenant_only() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_token_has_ten_streams_and_another_one_its_own() {
+    let bed = Bed::start().await;
+    let mut streams = Vec::new();
+    for _ in 0..10 {
+        streams.push(Stream::open(&bed, &bed.admin).await);
+    }
+    let refused = bed.get(&bed.admin, "/v1/events").await;
+    assert!(refused.retry_after.is_some());
+    let (kind, problem) = refused.problem(429);
+    assert_eq!(kind, "too-many-requests");
+    assert!(
+        problem["detail"]
+            .as_str()
+            .unwrap()
+            .starts_with("10 streams"),
+        "{problem}"
+    );
+    let other = bed.token("other", Read, None).await;
+    Stream::open(&bed, &other).await;
+}

@@ -91,3 +91,74 @@ async fn with_the_database_away_who_is_known_sees_what_is_live_and_is_told_the_r
     let unknown = bed.get(&stranger, "/v1/calls/live").await;
     assert_eq!(unknown.problem(503).0, "database-away");
 }
+
+#[tokio::test]
+async fn with_a_database_that_never_answers_what_is_live_is_told_all_the_same() {
+    let bed = Bed::start().await;
+    let acme = bed.tenant("acme").await;
+    let (_, _entered) = bed.live_call(acme, "acme");
+    bed.get(&bed.admin, "/v1/self").await.is(200);
+    // Whoever reads a token waits for this transaction's end, which does not come.
+    let mut transaction = bed.sql.begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE api_tokens IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    let calls = bed.get(&bed.admin, "/v1/calls/live").await.is(200);
+    assert_eq!(calls["items"].as_array().unwrap().len(), 1);
+    let workers = bed.get(&bed.admin, "/v1/workers?here=true").await.is(200);
+    assert_eq!(workers["items"][0]["tenant"], "acme");
+    drop(transaction);
+}
+
+#[tokio::test]
+async fn what_cannot_be_looked_for_is_told_and_is_no_fault_of_the_server() {
+    let bed = Bed::start().await;
+    for (path, field, remedy) in [
+        ("/v1/tenants?q=a%00b", "q", "leave it out"),
+        ("/v1/calls?caller=%00", "caller", "leave it out"),
+        ("/v1/workers?tenant=%00", "tenant", "leave it out"),
+        (
+            "/v1/calls?from=-100000-01-01T00:00:00Z",
+            "from",
+            "years 1 to 9999",
+        ),
+        (
+            "/v1/calls?to=%2B262000-01-01T00:00:00Z",
+            "to",
+            "years 1 to 9999",
+        ),
+        (
+            "/v1/refusals?from=-10000-01-01T00:00:00Z",
+            "from",
+            "years 1 to 9999",
+        ),
+        (
+            "/v1/workers?state=asleep",
+            "state",
+            "registered, backing_off",
+        ),
+        (
+            "/v1/calls?outcome=lost",
+            "outcome",
+            "caller_hung_up, caller_gave_up",
+        ),
+        (
+            "/v1/refusals?reason=whim",
+            "reason",
+            "tenant_full, tenant_rate",
+        ),
+    ] {
+        let (kind, problem) = bed.get(&bed.admin, path).await.problem(422);
+        assert_eq!(kind, "invalid", "{path}");
+        let error = &problem["errors"][0];
+        assert_eq!(error["field"], field, "{path}: {problem}");
+        let told = error["remedy"].as_str().unwrap();
+        assert!(told.contains(remedy), "{path}: {told}");
+    }
+    let nobody = bed.get(&bed.admin, "/v1/tenants/a%00b").await;
+    assert_eq!(nobody.problem(404).0, "not-found");
+    for path in ["/v1/calls?outcome=crashed", "/v1/workers?state=parked"] {
+        bed.get(&bed.admin, path).await.is(200);
+    }
+}

@@ -107,7 +107,7 @@ async fn one_check_of_a_tenant_runs_at_a_time_and_a_few_of_all() {
     let backend = Backend::start(Reply::Hang).await.unwrap();
     for n in 0..9 {
         let slug = format!("slow-{n}");
-        let mut new = NewTenant::new(&slug, "ws://127.0.0.1:9", "key", SECRETS[0]);
+        let mut new = NewTenant::new(&slug, "ws://127.0.0.1:9", &slug, SECRETS[0]);
         new.call_config_url = Some(backend.url());
         new.call_config_deadline_ms = 30_000;
         new.answer_deadline_ms = 30_000;

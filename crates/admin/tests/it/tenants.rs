@@ -303,3 +303,84 @@ async fn a_tenants_own_token_sees_and_changes_its_row_but_not_its_share() {
     let other = bed.get(&bed.admin, "/v1/tenants/other").await.is(200);
     assert_eq!(other["enabled"], true);
 }
+
+#[tokio::test]
+async fn a_tenants_own_token_neither_leads_inside_nor_takes_a_secret_elsewhere() {
+    let bed = Bed::start().await;
+    let own = bed.tenant("acme").await;
+    let token = bed.token("of-acme", Admin, Some(own)).await;
+    let refused = async |body: Value| {
+        let answer = bed.patch(&token, "acme", None, body).await;
+        let (kind, problem) = answer.problem(422);
+        assert_eq!(kind, "invalid");
+        let errors = problem["errors"].as_array().unwrap().clone();
+        let fields: Vec<Value> = errors.iter().map(|e| e["field"].clone()).collect();
+        (fields, problem.to_string())
+    };
+    for (field, secret, url) in [
+        ("livekit_url", "livekit_api_secret", "ws://169.254.169.254"),
+        ("call_config_url", "call_config_bearer", "http://10.0.0.1/"),
+        (
+            "provider_base_url",
+            "provider_api_key",
+            "https://localhost/",
+        ),
+    ] {
+        let (fields, said) = refused(json!({field: url, secret: SECRETS[3]})).await;
+        assert_eq!(fields, [field], "{said}");
+        assert!(said.contains("internal address"), "{said}");
+        let (fields, said) = refused(json!({field: "https://elsewhere.example/"})).await;
+        assert_eq!(fields, [secret], "{said}");
+        assert!(
+            said.contains("it must come anew in the same request"),
+            "{said}"
+        );
+        let both = json!({field: "https://elsewhere.example/", secret: SECRETS[3]});
+        bed.patch(&token, "acme", None, both).await.is(200);
+        // Who administers all tenants leads where it likes.
+        let inside = json!({field: url});
+        bed.patch(&bed.admin, "acme", None, inside).await.is(200);
+    }
+}
+
+#[tokio::test]
+async fn a_twin_is_refused_and_unknown_fields_of_the_configuration_are_named() {
+    let bed = Bed::start().await;
+    bed.post(&bed.admin, "/v1/tenants", acme()).await.is(201);
+    let mut twin = acme();
+    twin["slug"] = json!("twin");
+    let (kind, problem) = bed
+        .post(&bed.admin, "/v1/tenants", twin.clone())
+        .await
+        .problem(409);
+    assert_eq!(kind, "agent-taken");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("acme") && detail.contains("pstn-voice-agent"),
+        "{detail}"
+    );
+    twin["agent_names"] = json!(["another"]);
+    twin["default_config"] = json!({"colour": "red", "voice": "marin"});
+    let (_, problem) = bed
+        .post(&bed.admin, "/v1/tenants", twin.clone())
+        .await
+        .problem(422);
+    assert_eq!(problem["errors"][0]["field"], "default_config", "{problem}");
+    assert!(
+        problem["errors"][0]["problem"]
+            .as_str()
+            .unwrap()
+            .contains("colour"),
+        "{problem}"
+    );
+    twin["default_config"] = json!({"systemPrompt": "é".repeat(40_000)});
+    let (_, problem) = bed
+        .post(&bed.admin, "/v1/tenants", twin.clone())
+        .await
+        .problem(422);
+    assert_eq!(problem["errors"][0]["field"], "default_config", "{problem}");
+    twin["default_config"] = json!({});
+    twin["livekit_url"] = json!("wss://a.example:");
+    let (_, problem) = bed.post(&bed.admin, "/v1/tenants", twin).await.problem(422);
+    assert_eq!(problem["errors"][0]["field"], "livekit_url", "{problem}");
+}

@@ -111,6 +111,9 @@ fn remedy(reason: &FallbackReason) -> &'static str {
         | FallbackReason::Invalid(_) => {
             "mend the backend's answer: docs/call-config.md has its fields and bounds"
         }
+        FallbackReason::Internal => {
+            "give the backend a public address, or have an operator write call_config_url"
+        }
         FallbackReason::Request { .. } => {
             "check call_config_url, call_config_bearer and call_config_signing_secret"
         }

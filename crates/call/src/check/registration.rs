@@ -11,6 +11,8 @@ const NAME: CheckName = CheckName::Agent;
 pub struct Registration {
     /// The replica's name.
     pub replica: String,
+    /// What tells it from another process of the same name.
+    pub instance: Option<String>,
     /// For instance `registered`.
     pub state: String,
     /// Why, where the state has a reason.
@@ -36,12 +38,12 @@ pub fn judge_registrations(tenant: &Tenant, registrations: &[Registration]) -> C
             "start `trunkline serve`; where it runs, look at its log",
         );
     }
-    let told = |registration: &Registration| match &registration.reason {
-        Some(reason) => format!(
-            "{} on {}: {reason}",
-            registration.state, registration.replica
-        ),
-        None => format!("{} on {}", registration.state, registration.replica),
+    let told = |registration: &Registration| {
+        let (state, replica) = (&registration.state, place(registration, registrations));
+        match &registration.reason {
+            Some(reason) => format!("{state} on {replica}: {reason}"),
+            None => format!("{state} on {replica}"),
+        }
     };
     let registered: Vec<&Registration> = registrations
         .iter()
@@ -76,13 +78,41 @@ pub fn judge_registrations(tenant: &Tenant, registrations: &[Registration]) -> C
     {
         Some(other) => Check::warning(
             NAME,
-            format!("{names} is registered, but {}", told(other)),
+            format!(
+                "{names} is registered, but {}",
+                remark(other, registrations, version)
+            ),
             "see `trunkline tenant list`",
         ),
         None => Check::ok(
             NAME,
             format!("{names} is registered ({} replicas)", registered.len()),
         ),
+    }
+}
+
+/// What is odd about a replica beside others that have the agent registered.
+fn remark(other: &Registration, all: &[Registration], version: i64) -> String {
+    let replica = place(other, all);
+    let reason = other.reason.as_deref();
+    match (other.state.as_str(), reason) {
+        ("registered", Some(reason)) => format!("{replica} says: {reason}"),
+        ("registered", None) => match other.version {
+            Some(old) => format!("{replica} has it in version {old} of the row, not {version}"),
+            None => format!("{replica} does not say in which version of the row"),
+        },
+        (state, Some(reason)) => format!("on {replica} it is {state}: {reason}"),
+        (state, None) => format!("on {replica} it is {state}"),
+    }
+}
+
+/// A replica's name, with what tells it apart where several have that name.
+fn place(registration: &Registration, all: &[Registration]) -> String {
+    let name = &registration.replica;
+    let namesakes = all.iter().filter(|other| other.replica == *name).count();
+    match &registration.instance {
+        Some(instance) if namesakes > 1 => format!("{name} (process {instance})"),
+        _ => name.clone(),
     }
 }
 
@@ -116,6 +146,7 @@ mod tests {
     fn said(state: &str, version: i64, reason: Option<&str>) -> Registration {
         Registration {
             replica: "web-1".to_owned(),
+            instance: Some("0a1b".to_owned()),
             state: state.to_owned(),
             reason: reason.map(str::to_owned),
             version: Some(version),
@@ -145,7 +176,7 @@ mod tests {
                 true,
                 vec![fine, said("connecting", 3, None)],
                 CheckStatus::Warning,
-                "connecting on web-1",
+                "on web-1 (process 0a1b) it is connecting",
             ),
         ] {
             let check = judge_registrations(&tenant(enabled), &said);
@@ -153,5 +184,21 @@ mod tests {
             assert!(check.detail.contains(words), "{check:?}");
             assert!(check.detail.contains("pstn-voice-agent"), "{check:?}");
         }
+    }
+
+    #[test]
+    fn of_two_processes_of_one_name_it_is_told_which_one_is_meant() {
+        let mut gone = said("registered", 2, None);
+        gone.instance = Some("9f9f".to_owned());
+        let check = judge_registrations(&tenant(true), &[said("registered", 3, None), gone]);
+        assert_eq!(check.status, CheckStatus::Warning);
+        let told = "but web-1 (process 9f9f) has it in version 2 of the row, not 3";
+        assert!(check.detail.ends_with(told), "{check:?}");
+        let full = said("registered", 3, Some("full since noon"));
+        let check = judge_registrations(&tenant(true), &[full]);
+        assert!(
+            check.detail.ends_with("but web-1 says: full since noon"),
+            "{check:?}"
+        );
     }
 }

@@ -5,7 +5,11 @@
 //! moment later `sip.callStatus` becomes `active`, and what was said before is
 //! lost. Source: the bridge's code (`github.com/livekit/sip`).
 //!
-//! The room is deleted at the end, whatever the end is.
+//! The room is deleted at the end: by the agent that was in it, as of every call, and by
+//! us where none was. Not by both: LiveKit's `DeleteRoom` first makes sure that the room is
+//! there, and so of two at the same moment the later one can make the room anew, with its
+//! dispatches, and a second job that finds nobody. Source: `RoomService.DeleteRoom` of
+//! livekit-server 1.13.5.
 
 mod apology;
 mod ear;
@@ -173,10 +177,40 @@ pub async fn ring(
         }
         Err(error) => Err(error),
     };
-    // Also one that may have come to be although we did not get in. Told to be brief: whoever
-    // pressed Ctrl-C waits, and a room without participants is closed by the server.
-    let brief = CancellationToken::new();
-    brief.cancel();
-    RoomApi::new(brief).delete_room(tenant, &call.room).await;
+    if is_ours_to_delete(outcome.as_ref().ok()) {
+        // Told to be brief: whoever pressed Ctrl-C waits, and a room without participants is
+        // closed by the server.
+        let brief = CancellationToken::new();
+        brief.cancel();
+        RoomApi::new(brief).delete_room(tenant, &call.room).await;
+    }
     outcome
+}
+
+/// Whether nobody else deletes the room. `None`: we did not get in; the room may have come
+/// to be all the same. One whose agent died is closed by the server, as it is empty.
+fn is_ours_to_delete(outcome: Option<&RingOutcome>) -> bool {
+    let agent_joined = |outcome: &RingOutcome| {
+        let mut news = outcome.timeline.iter();
+        news.any(|(_, news)| *news == RingNews::AgentJoined)
+    };
+    !outcome.is_some_and(agent_joined)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_room_that_an_agent_was_in_is_the_agents_to_delete() {
+        let with = |news: RingNews| RingOutcome {
+            timeline: vec![(Duration::ZERO, news)],
+            end: RingEnd::TimeUp,
+            sound: Vec::new(),
+        };
+        assert!(!is_ours_to_delete(Some(&with(RingNews::AgentJoined))));
+        let room = "test".to_owned();
+        assert!(is_ours_to_delete(Some(&with(RingNews::Ringing { room }))));
+        assert!(is_ours_to_delete(None));
+    }
 }

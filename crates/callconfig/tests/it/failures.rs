@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpSocket;
 use trunkline_callconfig::{FallbackReason, Resolved};
-use trunkline_domain::{ConfigSource, Tenant};
+use trunkline_domain::{ConfigSource, Reach, Tenant};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Respond, ResponseTemplate};
 
-use crate::bed::{Raw, http, lookup, request, resolve, soon, tenant, tenant_with_deadline};
+use crate::bed::{
+    PATIENCE, Raw, http, lookup, request, resolve, soon, tenant, tenant_with_deadline,
+};
 use crate::up_at_retry::UpAtRetry;
 
 const GOOD: &str = r#"{"startMessage":"Fresh."}"#;
@@ -265,4 +267,23 @@ async fn no_name_no_certificate_and_no_port_are_no_connection() {
     fell_back(&resolved, "connect");
     let resolved = resolve(&tenant(Some("http://no-such-host.invalid/"))).await;
     fell_back(&resolved, "connect");
+}
+
+#[tokio::test]
+async fn a_url_that_may_lead_outside_only_is_not_asked_at_an_internal_address() {
+    let mut confined = tenant(Some("http://127.0.0.1:9/"));
+    confined.lookup.as_mut().unwrap().reach = Reach::Outside;
+    let resolved = resolve(&confined).await;
+    assert_eq!(resolved.reason, Some(FallbackReason::Internal));
+    // Where that is allowed it is asked, and nobody answers at this port.
+    let lookup = lookup().with_inner_urls();
+    let deadline = Instant::now() + PATIENCE;
+    let asked = lookup
+        .resolve(&confined, &request(&confined), deadline)
+        .await;
+    assert!(
+        matches!(asked.reason, Some(FallbackReason::Connect { .. })),
+        "{:?}",
+        asked.reason
+    );
 }

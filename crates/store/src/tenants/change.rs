@@ -4,6 +4,7 @@ use sqlx::{Connection as _, PgConnection};
 use trunkline_domain::{InvalidTenant, TenantId, TenantVersion};
 
 use super::actor::Actor;
+use super::twin::{Twin, twins};
 use crate::error::StoreError;
 use crate::store::Store;
 use crate::violation::{SLUG_TAKEN, Violation};
@@ -68,6 +69,9 @@ pub enum ChangeError {
         /// The new name.
         slug: String,
     },
+    /// LiveKit could not tell it from another one.
+    #[error(transparent)]
+    Twin(#[from] Twin),
     /// A secret could not be sealed.
     #[error("the secrets could not be sealed")]
     Unsealed,
@@ -144,6 +148,9 @@ impl Store {
             .fetch_one(&mut *transaction)
             .await
             .map_err(StoreError::from)?;
+            if let Some(twin) = twins(&mut transaction, &[id.0]).await?.pop() {
+                return Err(twin.into());
+            }
             transaction.commit().await.map_err(StoreError::from)?;
             Ok(TenantVersion(version))
         })

@@ -30,6 +30,23 @@ pub struct HistoryEntry {
     pub changes: Value,
 }
 
+/// How many bytes the changes of a page have, as JSON: a client reads it in one go, and
+/// so does the process that answers.
+const MAX_PAGE_BYTES: i32 = 1024 * 1024;
+
+/// The longest value that is told of an entry that is larger than a page by itself. It
+/// has some twenty values.
+const MAX_VALUE_BYTES: i32 = 32 * 1024;
+
+/// Some changes of a tenant.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct HistoryPage {
+    /// The latest first.
+    pub entries: Vec<HistoryEntry>,
+    /// The entry before which the next page begins. `None`: this is the last one.
+    pub next: Option<i64>,
+}
+
 impl Store {
     /// The tenant of this slug; where there is none, the one that had it last. For
     /// what outlives a tenant: its history and its calls.
@@ -82,7 +99,8 @@ impl Store {
     }
 
     /// The changes of a tenant, the latest first: at most `limit` (and 200), those
-    /// before the entry `before`.
+    /// before the entry `before`, and no more than fit into [`MAX_PAGE_BYTES`]. A value
+    /// that is larger than a page by itself is told by its size.
     ///
     /// # Errors
     /// When the database is away or refuses.
@@ -91,24 +109,81 @@ impl Store {
         tenant: TenantId,
         before: Option<i64>,
         limit: u32,
-    ) -> Result<Vec<HistoryEntry>, StoreError> {
+    ) -> Result<HistoryPage, StoreError> {
+        let limit = limit.clamp(1, MAX_PAGE);
         self.with(async |connection: &mut PgConnection| {
-            Ok(sqlx::query_as!(
+            let entries = sqlx::query_as!(
                 HistoryEntry,
                 r#"
-                SELECT id, tenant_id, slug, version, at, actor, operation, changes
-                FROM tenant_history
-                WHERE tenant_id = $1 AND ($2::bigint IS NULL OR id < $2)
+                WITH asked AS (
+                    SELECT id, tenant_id, slug, version, at, actor, operation, changes,
+                           octet_length(changes::text) AS bytes
+                    FROM tenant_history
+                    WHERE tenant_id = $1 AND ($2::bigint IS NULL OR id < $2)
+                    ORDER BY id DESC
+                    LIMIT $3
+                ), measured AS (
+                    SELECT *, sum(least(bytes, $4)) OVER (ORDER BY id DESC) - least(bytes, $4)
+                               AS bytes_before,
+                           sum(least(bytes, $4)) OVER (ORDER BY id DESC) AS bytes_with
+                    FROM asked
+                )
+                SELECT id, tenant_id, slug, version, at, actor, operation,
+                    CASE WHEN bytes <= $4 THEN changes ELSE (
+                        SELECT jsonb_object_agg(key, CASE
+                            WHEN octet_length(value::text) <= $5 THEN value
+                            ELSE jsonb_build_object(
+                                'changed', true, 'bytes', octet_length(value::text)
+                            )
+                        END)
+                        FROM jsonb_each(changes)
+                    ) END AS "changes!"
+                FROM measured
+                WHERE bytes_before = 0 OR bytes_with <= $4
                 ORDER BY id DESC
-                LIMIT $3
                 "#,
                 tenant.0,
                 before,
-                i64::from(limit.min(MAX_PAGE)),
+                // One more tells whether there are more.
+                i64::from(limit) + 1,
+                MAX_PAGE_BYTES,
+                MAX_VALUE_BYTES,
             )
-            .fetch_all(connection)
-            .await?)
+            .fetch_all(&mut *connection)
+            .await?;
+            HistoryPage::of(connection, entries, limit).await
         })
         .await
+    }
+}
+
+impl HistoryPage {
+    async fn of(
+        connection: &mut PgConnection,
+        mut entries: Vec<HistoryEntry>,
+        limit: u32,
+    ) -> Result<Self, StoreError> {
+        let limit = limit as usize;
+        let has_one_more = entries.len() > limit;
+        entries.truncate(limit);
+        let Some(last) = entries.last() else {
+            return Ok(Self::default());
+        };
+        let (last, tenant) = (last.id, last.tenant_id);
+        // Cut by bytes or not, the database knows whether something is behind it.
+        let is_more = has_one_more
+            || sqlx::query_scalar!(
+                r#"SELECT EXISTS (
+                    SELECT FROM tenant_history WHERE tenant_id = $1 AND id < $2
+                ) AS "is_more!""#,
+                tenant,
+                last,
+            )
+            .fetch_one(connection)
+            .await?;
+        Ok(Self {
+            next: is_more.then_some(last),
+            entries,
+        })
     }
 }

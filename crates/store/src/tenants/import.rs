@@ -5,13 +5,14 @@
 //! once. A rehearsal is the same with an undo at its end; the database's own checks
 //! have spoken then, and nobody was told of a change.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sqlx::{Connection as _, PgConnection};
-use trunkline_domain::{InvalidTenant, Tenant, TenantFields, TenantId};
+use trunkline_domain::{InvalidTenant, TenantFields, TenantId};
 use uuid::Uuid;
 
 use super::actor::Actor;
@@ -19,6 +20,8 @@ use super::change::{ChangeError, Expected, hold};
 use super::new::{AddError, NewTenant, Sealed, insert};
 use super::read::{Selection, select};
 use super::record::without_login;
+use super::strict::judge_new;
+use super::twin::twins;
 use super::update::{SealedChanges, TenantChange, check, write};
 use crate::error::StoreError;
 use crate::keyring::Keyring;
@@ -118,7 +121,7 @@ impl Store {
             .run(LIMIT, async |connection: &mut PgConnection| {
                 let mut transaction = connection.begin().await.map_err(StoreError::from)?;
                 actor.sign(&mut transaction).await?;
-                let taken = take_all(&mut transaction, keyring, entries).await;
+                let taken = take_all(&mut transaction, keyring, entries, actor).await;
                 if taken.is_ok() && mode == ImportMode::Apply {
                     transaction.commit().await.map_err(StoreError::from)?;
                 } else {
@@ -134,15 +137,20 @@ async fn take_all(
     transaction: &mut PgConnection,
     keyring: &Keyring,
     entries: Vec<TenantImport>,
+    actor: &Actor,
 ) -> Result<Vec<Imported>, ImportError> {
     let mut in_order: Vec<(usize, TenantImport)> = entries.into_iter().enumerate().collect();
     // Two imports at once lock the same rows in the same order.
     in_order.sort_by(|(_, a), (_, b)| a.slug.cmp(&b.slug));
     let mut taken = Vec::with_capacity(in_order.len());
     let mut refused = Vec::new();
+    let mut places: HashMap<Uuid, usize> = HashMap::new();
     for (index, entry) in in_order {
-        match take(transaction, keyring, entry).await {
-            Ok(imported) => taken.push((index, imported)),
+        match take(transaction, keyring, entry, actor).await {
+            Ok((id, imported)) => {
+                places.insert(id.0, index);
+                taken.push((index, imported));
+            }
             Err(Refusal::Entry(problems)) => refused.push(RefusedImport { index, problems }),
             Err(Refusal::Database(StoreError::Violated(violation))) => {
                 // The transaction is done for: what comes behind cannot be looked at.
@@ -152,6 +160,15 @@ async fn take_all(
             }
             Err(Refusal::Database(error)) => return Err(error.into()),
         }
+    }
+    if refused.is_empty() {
+        // As all of them are to be: names may change hands within one document.
+        let ids: Vec<Uuid> = places.keys().copied().collect();
+        let same = twins(transaction, &ids).await?;
+        refused.extend(same.into_iter().map(|twin| RefusedImport {
+            index: places.get(&twin.id.0).copied().unwrap_or_default(),
+            problems: vec![twin.to_string()],
+        }));
     }
     if refused.is_empty() {
         taken.sort_by_key(|(index, _)| *index);
@@ -193,7 +210,8 @@ async fn take(
     transaction: &mut PgConnection,
     keyring: &Keyring,
     entry: TenantImport,
-) -> Result<Imported, Refusal> {
+    actor: &Actor,
+) -> Result<(TenantId, Imported), Refusal> {
     match hold(transaction, &entry.slug, entry.expected).await {
         Ok((id, version)) => {
             let rows = select(transaction, Selection::of(&entry.slug)).await?;
@@ -203,7 +221,7 @@ async fn take(
             let (now, unopened) = row.into_fields(keyring);
             let mut change = entry.change;
             let mut changes = keep_same_secrets(&mut change, &now);
-            let fields = check(&change, now.clone(), &unopened)?;
+            let fields = check(&change, now.clone(), &unopened, actor)?;
             changes.extend(differences(&now, &fields));
             let sealed = SealedChanges::of(keyring, id, &change)?;
             let action = if changes.is_empty() {
@@ -212,12 +230,13 @@ async fn take(
                 ImportAction::Changed
             };
             let new_version = write(transaction, &fields, &change.default_config, sealed).await?;
-            Ok(Imported {
+            let imported = Imported {
                 slug: entry.slug,
                 action,
                 version: new_version.unwrap_or(version).0,
                 changes,
-            })
+            };
+            Ok((id, imported))
         }
         Err(ChangeError::NoSuchTenant { .. }) => create(transaction, keyring, entry).await,
         Err(error) => Err(error.into()),
@@ -228,11 +247,11 @@ async fn create(
     transaction: &mut PgConnection,
     keyring: &Keyring,
     entry: TenantImport,
-) -> Result<Imported, Refusal> {
+) -> Result<(TenantId, Imported), Refusal> {
     let (slug, mut problems) = (entry.slug.clone(), missing(&entry));
     let id = TenantId(Uuid::new_v4());
     let new = NewTenant::of(entry.slug, entry.change);
-    if let Err(invalid) = Tenant::try_from(new.fields(id)) {
+    if let Err(invalid) = judge_new(&new.fields(id)) {
         // What is missing was told already, in better words.
         let told = |problem: &String| {
             let field = problem.split(' ').next();
@@ -251,12 +270,13 @@ async fn create(
         let taken = "slug is being taken by somebody else just now; import again";
         Refusal::Entry(vec![taken.to_owned()])
     })?;
-    Ok(Imported {
+    let imported = Imported {
         slug,
         action: ImportAction::Created,
         version: version.0,
         changes: Map::new(),
-    })
+    };
+    Ok((id, imported))
 }
 
 /// What a new tenant must be given, and was not.

@@ -4,12 +4,14 @@ use secrecy::SecretString;
 use serde_json::{Map, Value};
 use sqlx::{Connection as _, PgConnection};
 use trunkline_domain::{
-    DEFAULT_AGENT_NAME, InvalidTenant, ProviderKind, Tenant, TenantFields, TenantId, TenantVersion,
+    DEFAULT_AGENT_NAME, InvalidTenant, ProviderKind, TenantFields, TenantId, TenantVersion,
 };
 use uuid::Uuid;
 
 use super::actor::Actor;
 use super::change::Enablement;
+use super::strict::judge_new;
+use super::twin::{Twin, twins};
 use crate::error::StoreError;
 use crate::keyring::Keyring;
 use crate::seal::Column;
@@ -58,6 +60,9 @@ pub enum AddError {
         /// The name.
         slug: String,
     },
+    /// LiveKit could not tell it from another one.
+    #[error(transparent)]
+    Twin(#[from] Twin),
     /// A secret could not be sealed.
     #[error("the secrets could not be sealed")]
     Unsealed,
@@ -121,6 +126,7 @@ impl NewTenant {
             max_calls: self.max_calls,
             calls_per_second: self.calls_per_second,
             max_call_minutes: self.max_call_minutes,
+            confined_urls: Vec::new(),
         }
     }
 }
@@ -138,17 +144,19 @@ impl Store {
     ) -> Result<(TenantId, TenantVersion), AddError> {
         // The id is made here: the secrets are sealed under it.
         let id = TenantId(Uuid::new_v4());
-        Tenant::try_from(new.fields(id))?;
+        judge_new(&new.fields(id))?;
         let sealed = Sealed::of(&self.keyring, id, &new)?;
         self.with(async |connection: &mut PgConnection| {
             let mut transaction = connection.begin().await.map_err(StoreError::from)?;
             actor.sign(&mut transaction).await?;
-            let version = insert(&mut transaction, id, &new, &sealed).await?;
-            transaction.commit().await.map_err(StoreError::from)?;
-            match version {
-                Some(version) => Ok((id, version)),
-                None => Err(AddError::SlugTaken { slug: new.slug }),
+            let Some(version) = insert(&mut transaction, id, &new, &sealed).await? else {
+                return Err(AddError::SlugTaken { slug: new.slug });
+            };
+            if let Some(twin) = twins(&mut transaction, &[id.0]).await?.pop() {
+                return Err(AddError::Twin(twin));
             }
+            transaction.commit().await.map_err(StoreError::from)?;
+            Ok((id, version))
         })
         .await
     }

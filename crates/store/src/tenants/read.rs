@@ -185,6 +185,7 @@ pub(super) async fn select(
             max_calls,
             calls_per_second,
             max_call_minutes,
+            array_remove(confined_urls, NULL) AS confined_urls,
             version,
             created_at,
             updated_at

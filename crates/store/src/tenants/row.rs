@@ -37,9 +37,9 @@ pub enum RowProblem {
     /// Fields are missing or wrong.
     #[error(transparent)]
     Invalid(#[from] InvalidTenant),
-    /// Secrets cannot be opened.
-    #[error("{}", Join(.0))]
-    Unsealable(Vec<Unopened>),
+    /// Secrets cannot be opened. Beside them fields can be wrong.
+    #[error("{}", Join(.0, .1.as_ref()))]
+    Unsealable(Vec<Unopened>, Option<InvalidTenant>),
 }
 
 /// One secret that cannot be opened.
@@ -52,14 +52,36 @@ pub struct Unopened {
     pub problem: OpenError,
 }
 
-struct Join<'a>(&'a [Unopened]);
+impl RowProblem {
+    /// Whether the keys of this process are what is wrong, as far as it can tell, and not
+    /// the row.
+    pub fn is_about_keys(&self) -> bool {
+        let lacks_key = |unopened: &Unopened| {
+            let problem = &unopened.problem;
+            matches!(
+                problem,
+                OpenError::UnknownKey { .. } | OpenError::Refused { .. }
+            )
+        };
+        match self {
+            Self::Invalid(_) => false,
+            Self::Unsealable(secrets, fields) => fields.is_none() && secrets.iter().all(lacks_key),
+        }
+    }
+}
+
+struct Join<'a>(&'a [Unopened], Option<&'a InvalidTenant>);
 
 impl fmt::Display for Join<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().enumerate().try_for_each(|(index, problem)| {
             let separator = if index == 0 { "" } else { "; " };
             write!(f, "{separator}{problem}")
-        })
+        })?;
+        match self.1 {
+            Some(fields) => write!(f, "; {fields}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -90,6 +112,7 @@ pub(super) struct StoredRow {
     pub(super) max_calls: Option<i32>,
     pub(super) calls_per_second: Option<f64>,
     pub(super) max_call_minutes: Option<i32>,
+    pub(super) confined_urls: Option<Vec<String>>,
     pub(super) version: i64,
     pub(super) created_at: DateTime<Utc>,
     pub(super) updated_at: DateTime<Utc>,
@@ -100,13 +123,21 @@ impl StoredRow {
     pub(super) fn into_row(self, keyring: &Keyring) -> TenantRow {
         let (id, version) = (TenantId(self.id), TenantVersion(self.version));
         let (slug, enabled, updated_at) = (self.slug.clone(), self.enabled, self.updated_at);
-        let (fields, unopened) = self.into_fields(keyring);
+        let (mut fields, unopened) = self.into_fields(keyring);
         let tenant = if unopened.is_empty() {
             Tenant::try_from(fields)
                 .map(Arc::new)
                 .map_err(RowProblem::from)
         } else {
-            Err(RowProblem::Unsealable(unopened))
+            let is_api_secret = |u: &Unopened| u.column == Column::LiveKitApiSecret.name();
+            if unopened.iter().any(is_api_secret) {
+                // It is there, and told of already.
+                fields.livekit_api_secret = "unopened".into();
+            }
+            Err(RowProblem::Unsealable(
+                unopened,
+                Tenant::try_from(fields).err(),
+            ))
         };
         TenantRow {
             id,
@@ -172,6 +203,7 @@ impl StoredRow {
             max_calls: self.max_calls,
             calls_per_second: self.calls_per_second,
             max_call_minutes: self.max_call_minutes,
+            confined_urls: self.confined_urls.unwrap_or_default(),
         };
         (fields, unopened)
     }

@@ -9,6 +9,8 @@ use super::actor::Actor;
 use super::change::{ChangeError, Enablement, Expected, hold};
 use super::read::{Selection, select};
 use super::row::Unopened;
+use super::strict;
+use super::twin::twins;
 use crate::error::StoreError;
 use crate::keyring::Keyring;
 use crate::seal::Column;
@@ -74,6 +76,7 @@ impl TenantChange {
             max_calls: or(&self.max_calls, now.max_calls),
             calls_per_second: or(&self.calls_per_second, now.calls_per_second),
             max_call_minutes: or(&self.max_call_minutes, now.max_call_minutes),
+            confined_urls: now.confined_urls,
         }
     }
 
@@ -149,12 +152,15 @@ impl Store {
                 unreachable!("the row is held by this transaction");
             };
             let (now, unopened) = row.into_fields(keyring);
-            let fields = check(&change, now, &unopened)?;
+            let fields = check(&change, now, &unopened, actor)?;
             let sealed = SealedChanges::of(keyring, id, &change)?;
             let version = write(&mut transaction, &fields, &change.default_config, sealed)
                 .await
                 .map_err(|error| ChangeError::of(error, &fields.slug))?
                 .unwrap_or(version);
+            if let Some(twin) = twins(&mut transaction, &[id.0]).await?.pop() {
+                return Err(twin.into());
+            }
             transaction.commit().await.map_err(StoreError::from)?;
             Ok(version)
         })
@@ -168,7 +174,9 @@ pub(super) fn check(
     change: &TenantChange,
     now: TenantFields,
     unopened: &[Unopened],
+    actor: &Actor,
 ) -> Result<TenantFields, InvalidTenant> {
+    let strict = strict::of_change(change, &now, unopened, actor);
     let fields = change.over(now);
     let mut checked = fields.clone();
     let is_api_secret = |u: &&Unopened| u.column == Column::LiveKitApiSecret.name();
@@ -180,7 +188,7 @@ pub(super) fn check(
         // It is there, and is not for this process to judge.
         checked.livekit_api_secret = "unopened".into();
     }
-    Tenant::try_from(checked)?;
+    strict::both(Tenant::try_from(checked), strict)?;
     Ok(fields)
 }
 

@@ -7,7 +7,8 @@ use crate::bed::{Bed, actor};
 
 async fn history(bed: &Bed, slug: &str) -> Vec<HistoryEntry> {
     let id = bed.store.tenant_id(slug).await.unwrap().unwrap();
-    let mut entries = bed.store.tenant_history(id, None, 100).await.unwrap();
+    let entries = bed.store.tenant_history(id, None, 100).await.unwrap();
+    let mut entries = entries.entries;
     entries.reverse();
     entries
 }
@@ -169,10 +170,55 @@ async fn the_history_is_read_by_pages_and_outlives_a_truncate() {
     let mut before = None;
     for _ in 0..4 {
         let page = bed.store.tenant_history(id, before, 2).await.unwrap();
-        before = page.last().map(|e| e.id).or(before);
-        seen.extend(page.into_iter().map(|e| e.operation));
+        before = page.next;
+        seen.extend(page.entries.into_iter().map(|e| e.operation));
     }
     assert_eq!(seen.len(), 7);
     assert_eq!((seen[0].as_str(), seen[6].as_str()), ("deleted", "created"));
     assert_eq!(bed.store.tenant_id("nobody").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_page_is_bounded_by_its_bytes_and_loses_no_entry() {
+    let bed = Bed::start().await;
+    bed.insert("acme", "secret").await;
+    for n in 0..40 {
+        bed.execute(&format!(
+            "UPDATE tenants SET default_config =
+             jsonb_build_object('systemPrompt', '{n}' || repeat('x', 60000))"
+        ))
+        .await;
+    }
+    let id = bed.store.tenant_id("acme").await.unwrap().unwrap();
+    // Of a time before anything was bounded.
+    bed.execute(&format!(
+        "INSERT INTO tenant_history (tenant_id, slug, version, actor, operation, changes)
+         VALUES ('{id}', 'acme', 99, 'somebody', 'changed', jsonb_build_object(
+             'max_calls', jsonb_build_object('old', 1, 'new', 2),
+             'default_config', jsonb_build_object('old', repeat('y', 5000000))))"
+    ))
+    .await;
+    let (mut seen, mut before, mut pages) = (Vec::new(), None, 0);
+    loop {
+        let page = bed.store.tenant_history(id, before, 100).await.unwrap();
+        let bytes: usize = page
+            .entries
+            .iter()
+            .map(|e| e.changes.to_string().len())
+            .sum();
+        assert!((1..=1024 * 1024).contains(&bytes), "{bytes} bytes");
+        pages += 1;
+        seen.extend(page.entries);
+        match page.next {
+            Some(next) => before = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(seen.len(), 42);
+    assert!(seen.is_sorted_by(|a, b| a.id > b.id));
+    assert!((5..20).contains(&pages), "{pages} pages");
+    let huge = &seen[0].changes;
+    assert_eq!(huge["max_calls"], json!({"old": 1, "new": 2}));
+    assert_eq!(huge["default_config"]["changed"], json!(true));
+    assert!(huge["default_config"]["bytes"].as_u64().unwrap() > 5_000_000);
 }

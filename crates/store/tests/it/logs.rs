@@ -81,7 +81,9 @@ async fn statements_are_logged_and_no_value_is() {
     bed.execute("UPDATE tenants SET livekit_api_secret_sealed = '\\x01' WHERE slug = 'broken'")
         .await;
     let problem = bed.row("broken").await.tenant.unwrap_err();
-    assert!(matches!(&problem, RowProblem::Unsealable(u) if u[0].problem == OpenError::Malformed));
+    assert!(
+        matches!(&problem, RowProblem::Unsealable(u, _) if u[0].problem == OpenError::Malformed)
+    );
 
     assert!(
         log.count("INSERT INTO tenants") > 0,

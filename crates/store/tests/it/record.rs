@@ -1,15 +1,23 @@
 //! What the table takes, and how a tenant is changed, removed and listed.
 
 use secrecy::ExposeSecret as _;
+use serde_json::json;
 use sqlx::AssertSqlSafe;
+use trunkline_domain::Reach;
 use trunkline_store::{
-    ChangeError, Enablement, Expected, NewTenant, StoreError, TenantChange, TenantFilter,
+    Actor, AddError, ChangeError, Enablement, Expected, InnerUrls, NewTenant, StoreError,
+    TenantChange, TenantFilter,
 };
 
 use crate::bed::{Bed, LIMIT, actor, reaches, slugs_of};
 
 fn new(slug: &str) -> NewTenant {
-    NewTenant::new(slug, "wss://project.example", "key", "a-secret")
+    NewTenant::new(
+        slug,
+        "wss://project.example",
+        format!("key-of-{slug}"),
+        "a-secret",
+    )
 }
 
 /// What Postgres says to a statement of ops.
@@ -47,6 +55,22 @@ async fn the_table_refuses_what_no_tenant_can_be() {
         ),
         ("livekit_api_key = ''", "tenants_livekit_api_key_shape"),
         ("livekit_api_key = 'a b'", "tenants_livekit_api_key_shape"),
+        (
+            "livekit_url = 'wss://a.example:'",
+            "tenants_livekit_url_port",
+        ),
+        (
+            "call_config_url = 'https://a.example:/x'",
+            "tenants_call_config_url_port",
+        ),
+        (
+            "provider_base_url = 'https://a.example:?x'",
+            "tenants_provider_base_url_port",
+        ),
+        (
+            "default_config = jsonb_build_object('systemPrompt', repeat('a', 65536))",
+            "tenants_default_config_size",
+        ),
         ("agent_name = 'two words'", "tenants_agent_names_shape"),
         ("agent_names = '{}'", "tenants_agent_names_shape"),
         ("agent_names = '{a,a}'", "tenants_agent_names_shape"),
@@ -454,4 +478,112 @@ async fn a_record_shows_what_is_wrong_and_no_password() {
         record.tenant.is_err() && !shown.contains("hunter2"),
         "{shown}"
     );
+}
+
+#[tokio::test]
+async fn a_default_configuration_is_bounded_and_its_fields_are_known() {
+    let bed = Bed::start().await;
+    let mut tenant = new("acme");
+    tenant.default_config = json!({"colour": "red", "shape": 1});
+    let error = bed.store.add_tenant(tenant.clone(), &actor()).await;
+    let said = error.unwrap_err().to_string();
+    assert!(
+        said.contains("default_config: colour is not known"),
+        "{said}"
+    );
+    assert!(
+        said.contains("default_config: shape is not known"),
+        "{said}"
+    );
+    tenant.default_config = json!({"systemPrompt": "é".repeat(40_000)});
+    let error = bed.store.add_tenant(tenant.clone(), &actor()).await;
+    let said = error.unwrap_err().to_string();
+    assert!(
+        said.contains("default_config must have 65536 bytes at most"),
+        "{said}"
+    );
+    tenant.default_config = json!({"systemPrompt": "e".repeat(60_000)});
+    bed.store.add_tenant(tenant, &actor()).await.unwrap();
+}
+
+#[tokio::test]
+async fn two_tenants_that_livekit_cannot_tell_apart_are_refused() {
+    let bed = Bed::start().await;
+    let of_key = |slug: &str, url: &str| NewTenant::new(slug, url, "one-key", "a-secret");
+    let add = async |new: NewTenant| bed.store.add_tenant(new, &actor()).await;
+    add(of_key("acme", "wss://a.example")).await.unwrap();
+    let twin = add(of_key("twin", "https://A.example:443/")).await;
+    assert!(
+        matches!(&twin, Err(AddError::Twin(twin)) if twin.other == "acme"),
+        "{twin:?}"
+    );
+    add(of_key("elsewhere", "wss://b.example")).await.unwrap();
+    let mut other = of_key("other", "wss://a.example");
+    other.agent_names = vec!["other".into()];
+    add(other).await.unwrap();
+    let mut off = of_key("off", "wss://a.example");
+    off.enabled = Enablement::Disabled;
+    add(off).await.unwrap();
+
+    let by = actor();
+    let any = Expected::Any;
+    let named = TenantChange {
+        agent_names: Some(vec!["x".into(), "pstn-voice-agent".into()]),
+        ..TenantChange::default()
+    };
+    let changed = bed.store.update_tenant("other", named, any, &actor()).await;
+    assert!(matches!(changed, Err(ChangeError::Twin(_))), "{changed:?}");
+    let on = bed.store.set_enabled("off", Enablement::Enabled, any, &by);
+    assert!(matches!(on.await, Err(ChangeError::Twin(_))));
+    let off = bed
+        .store
+        .set_enabled("acme", Enablement::Disabled, any, &by);
+    off.await.unwrap();
+    let on = bed.store.set_enabled("off", Enablement::Enabled, any, &by);
+    on.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_url_that_a_tenants_own_token_wrote_is_confined_until_somebody_else_writes_it() {
+    let bed = Bed::start().await;
+    bed.store.add_tenant(new("acme"), &actor()).await.unwrap();
+    let own = Actor::new("api:own").of_one_tenant(InnerUrls::Refused);
+    let reach = async || {
+        bed.row("acme")
+            .await
+            .tenant
+            .unwrap()
+            .lookup
+            .clone()
+            .unwrap()
+            .reach
+    };
+    let to = async |url: &str, actor: &Actor| {
+        let change = TenantChange {
+            call_config_url: Some(Some(url.into())),
+            ..TenantChange::default()
+        };
+        let any = Expected::Any;
+        bed.store.update_tenant("acme", change, any, actor).await
+    };
+    to("https://one.example/", &own).await.unwrap();
+    assert_eq!(reach().await, Reach::Outside);
+    to("https://two.example/", &own).await.unwrap();
+    assert_eq!(reach().await, Reach::Outside);
+    let refused = to("http://169.254.169.254/", &own).await.unwrap_err();
+    assert!(
+        refused
+            .to_string()
+            .contains("call_config_url must not lead"),
+        "{refused}"
+    );
+    // What does not touch it leaves it so; who may lead anywhere frees it.
+    bed.execute("UPDATE tenants SET max_calls = 3").await;
+    assert_eq!(reach().await, Reach::Outside);
+    to("http://10.0.0.1/", &actor()).await.unwrap();
+    assert_eq!(reach().await, Reach::Anywhere);
+    to("https://one.example/", &own).await.unwrap();
+    bed.execute("UPDATE tenants SET call_config_url = 'http://10.0.0.2/'")
+        .await;
+    assert_eq!(reach().await, Reach::Anywhere);
 }

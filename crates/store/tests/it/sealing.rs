@@ -30,7 +30,7 @@ fn all() -> [Option<String>; 4] {
 async fn unopened(store: &trunkline_store::Store) -> Vec<Unopened> {
     let row = store.tenants().await.unwrap().pop().unwrap();
     match row.tenant {
-        Err(RowProblem::Unsealable(unopened)) => unopened,
+        Err(RowProblem::Unsealable(unopened, _)) => unopened,
         other => panic!("expected sealed secrets that do not open, not {other:?}"),
     }
 }

@@ -9,7 +9,12 @@ use trunkline_store::{
 use crate::bed::{Bed, actor, slugs_of};
 
 fn new(slug: &str) -> NewTenant {
-    NewTenant::new(slug, "wss://project.example", "key", "a-secret")
+    NewTenant::new(
+        slug,
+        "wss://project.example",
+        format!("key-of-{slug}"),
+        "a-secret",
+    )
 }
 
 fn tenant(row: &TenantRow) -> &Tenant {

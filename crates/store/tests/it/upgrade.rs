@@ -3,7 +3,7 @@
 
 use chrono::DateTime;
 use sqlx::{AssertSqlSafe, Row as _};
-use trunkline_store::{Expected, HistoryEntry, RefusedOffers, Reporter};
+use trunkline_store::{Enablement, Expected, RefusedOffers, Reporter};
 
 use crate::bed::{Bed, actor, slugs_of};
 
@@ -256,7 +256,34 @@ async fn a_removed_tenant_is_disabled_to_the_release_before_which_can_use_its_na
     assert!(!seen[0].1 && seen[0].0.starts_with("acme~"), "{seen:?}");
     assert!(old_add(&bed, "acme", "again").await.is_some());
     let again = bed.row("acme").await;
-    let history: Vec<HistoryEntry> = bed.store.tenant_history(again.id, None, 10).await.unwrap();
-    assert_eq!(history.len(), 1);
+    let history = bed.store.tenant_history(again.id, None, 10).await.unwrap();
+    assert_eq!(history.entries.len(), 1);
     assert_eq!(old_read(&bed).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_configuration_of_before_the_bound_runs_on_and_its_tenant_can_be_switched() {
+    for state in 1..=7 {
+        let bed = Bed::of_migration(state).await;
+        bed.insert("acme", "secret").await;
+        let huge = "jsonb_build_object('later', repeat('a', 100000))";
+        bed.execute(&format!("UPDATE tenants SET default_config = {huge}"))
+            .await;
+        bed.execute("UPDATE tenants SET livekit_url = 'wss://a.example:'")
+            .await;
+        bed.store.migrate().await.unwrap();
+        assert!(bed.row("acme").await.tenant.is_ok(), "from {state}");
+        bed.store
+            .set_enabled("acme", Enablement::Disabled, Expected::Any, &actor())
+            .await
+            .unwrap();
+        let again = format!("UPDATE tenants SET default_config = {huge} || '{{\"b\": 1}}'");
+        let refused = sqlx::raw_sql(AssertSqlSafe(again))
+            .execute(&bed.sql)
+            .await
+            .unwrap_err();
+        assert!(refused.to_string().contains("65536 bytes"), "{refused}");
+        bed.execute("UPDATE tenants SET default_config = '{}'")
+            .await;
+    }
 }

@@ -46,6 +46,8 @@ pub(crate) fn row(name: char, version: i64, change: impl FnOnce(&mut TenantField
             "secret".into(),
         )
     };
+    // A name of its own: twins would be told of each other.
+    fields.agent_names = vec![name.to_string()];
     change(&mut fields);
     TenantRow {
         id: fields.id,
@@ -126,6 +128,7 @@ impl Puppet {
 
 pub(crate) fn registered() -> WorkerState {
     WorkerState::Registered {
+        full_since: None,
         worker_id: "AW_1".into(),
         server_version: "1.13.5".into(),
         since: Utc::now(),

@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 
 use fixture::{Bench, refused, registered, row, within};
 use secrecy::SecretString;
+use trunkline_store::{OpenError, RowProblem, Unopened};
 use trunkline_supervisor::{Ending, Phase};
 use trunkline_worker::{Urgency, WorkerState};
 
@@ -258,22 +259,91 @@ async fn a_wrong_row_is_parked_with_its_reason_and_the_others_run() {
 }
 
 #[tokio::test]
-async fn a_row_that_turns_wrong_takes_no_more_calls_and_the_present_one_goes_on() {
+async fn a_row_that_turns_wrong_changes_nothing_and_all_that_is_wrong_is_told() {
     let mut bench = Bench::start();
     bench.rows(vec![row('a', 1, |_| {})]).await;
     let worker = bench.worker().await;
-    let call = worker.admit(100).unwrap();
-    bench
-        .rows(vec![row('a', 2, |t| t.max_calls = Some(-1))])
-        .await;
-    bench.reaches('a', "parked").await;
-    assert!(worker.orders.drain.is_cancelled());
-    assert!(!worker.orders.stop.is_cancelled());
-    // Mended while the call goes on: the new worker counts it.
-    bench.rows(vec![row('a', 3, |_| {})]).await;
     bench.reaches('a', "registered").await;
-    assert_eq!(bench.worker().await.desk.places().reserved, 1);
-    drop(call);
+    let wrong = row('a', 2, |t| {
+        t.max_calls = Some(-1);
+        t.default_config = r#"{"voice": 7, "temperature": 9}"#.into();
+    });
+    bench.rows(vec![wrong]).await;
+    let held = bench
+        .project('a', "the row is held", |p| p.held.is_some())
+        .await;
+    assert_eq!((held.state.as_str(), held.version.0), ("registered", 1));
+    assert!(held.is_on_older_version());
+    let reason = held.reason().unwrap();
+    for told in [
+        "row invalid, still on version 1: version 2 is not in effect",
+        "max_calls must be 1 or more",
+        "voice must be a string",
+        "temperature must be from 0 to 2",
+    ] {
+        assert!(reason.contains(told), "{told:?} is not in {reason}");
+    }
+    assert!(!worker.orders.drain.is_cancelled());
+    // Mended, it goes on with the same worker.
+    bench.rows(vec![row('a', 3, |_| {})]).await;
+    bench
+        .project('a', "nothing is wrong any more", |p| p.reason().is_none())
+        .await;
+    assert!(!worker.orders.drain.is_cancelled() && !bench.launched_more());
+}
+
+#[tokio::test]
+async fn twins_and_unknown_fields_of_rows_by_sql_are_told_and_calls_are_taken() {
+    let bench = Bench::start();
+    let twin = |name: char, version| {
+        row(name, version, |t| {
+            t.agent_names = vec!["same".into()];
+            t.default_config = r#"{"colour": "red"}"#.into();
+        })
+    };
+    bench.rows(vec![twin('a', 1), twin('b', 1)]).await;
+    let told = bench
+        .project('a', "it is told of its twin", |p| p.notes.len() == 2)
+        .await;
+    let reason = told.reason().unwrap();
+    assert!(reason.contains("b has the same project"), "{reason}");
+    assert!(reason.contains("colour is not known"), "{reason}");
+    bench.reaches('a', "registered").await;
+    bench.rows(vec![twin('a', 1), row('b', 2, |_| {})]).await;
+    bench
+        .project('a', "it has no twin any more", |p| p.notes.len() == 1)
+        .await;
+}
+
+#[tokio::test]
+async fn that_the_keys_open_nothing_is_told_apart_from_a_wrong_row() {
+    let bench = Bench::start();
+    let locked = |name: char| {
+        let mut row = row(name, 1, |_| {});
+        let unopened = Unopened {
+            column: "livekit_api_secret",
+            problem: OpenError::UnknownKey { id: "k2".into() },
+        };
+        row.tenant = Err(RowProblem::Unsealable(vec![unopened], None));
+        row
+    };
+    let off = row('c', 1, |t| t.enabled = false);
+    bench
+        .rows(vec![locked('a'), locked('b'), off.clone()])
+        .await;
+    bench.reaches('b', "parked").await;
+    bench.reaches('c', "disabled").await;
+    let said = bench.handle.wrong_keys().unwrap();
+    assert!(
+        said.contains("key k2") && said.contains("sealing.keys"),
+        "{said}"
+    );
+    // One that can be served is reason enough to be there.
+    bench
+        .rows(vec![locked('a'), row('b', 2, |_| {}), off])
+        .await;
+    bench.reaches('b', "registered").await;
+    assert_eq!(bench.handle.wrong_keys(), None);
 }
 
 #[tokio::test]

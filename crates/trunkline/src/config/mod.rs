@@ -200,6 +200,8 @@ pub struct Api {
     pub requests_per_second: u32,
     /// Failed authentications per minute from one address.
     pub failures_per_minute: u32,
+    /// Whether URLs that a token of one tenant writes may lead to internal addresses.
+    pub allow_internal_urls: bool,
 }
 
 impl Default for Api {
@@ -213,6 +215,7 @@ impl Default for Api {
             tls_check_interval_ms: 10_000,
             requests_per_second: limits.requests_per_second,
             failures_per_minute: limits.failures_per_minute,
+            allow_internal_urls: false,
         }
     }
 }
@@ -223,6 +226,11 @@ impl Api {
         trunkline_admin::api::ApiLimits {
             requests_per_second: self.requests_per_second,
             failures_per_minute: self.failures_per_minute,
+            inner_urls: if self.allow_internal_urls {
+                trunkline_store::InnerUrls::Taken
+            } else {
+                trunkline_store::InnerUrls::Refused
+            },
         }
     }
 

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use trunkline_admin::api::{Api, ApiBindError, ApiParts};
 use trunkline_admin::{Admin, AdminState, BindError};
 use trunkline_call::Services;
-use trunkline_callconfig::{Lookup, LookupError};
+use trunkline_callconfig::LookupError;
 use trunkline_realtime::Pool;
 use trunkline_store::{Reporter, Store};
 use trunkline_supervisor::{Shutdown, Supervisor, WorkerLauncher};
@@ -88,7 +88,7 @@ impl Parts {
             .map_err(StartError::Models)?;
         let models = Pool::new(models, &config.realtime);
         let services = Arc::new(Services::new(
-            Lookup::new(&config.call_config)?,
+            wiring::lookup(config)?,
             models.clone(),
             wiring::default_provider(config),
             stop.cut.clone(),

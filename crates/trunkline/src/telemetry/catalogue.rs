@@ -33,7 +33,20 @@ fn tenants() {
         "trunkline_tenants",
         "Tenants by what their rows ask for: serving, parked (the row cannot be run), disabled."
     );
-    describe_gauge!("trunkline_workers", "Workers by the state of each.");
+    describe_gauge!(
+        "trunkline_workers",
+        "Tenants' workers by the state of the one that serves, whatever the number of agent names."
+    );
+    describe_gauge!(
+        "trunkline_workers_full",
+        "Workers whose tenant's max_calls is reached: LiveKit was told so and offers them nothing, \
+         so no refused offer is counted."
+    );
+    describe_gauge!(
+        "trunkline_workers_on_older_version",
+        "Tenants that are served with an earlier version of their row: the present one has refused \
+         credentials, is not registered yet, or cannot be run."
+    );
     describe_counter!(
         "trunkline_worker_restarts_total",
         "Workers that were started again, by the cause: panic, stall, unasked (it ended without an \
@@ -69,6 +82,11 @@ fn headroom() {
     describe_gauge!(
         "trunkline_headroom_used_ratio",
         "The used part of what the process may use, by the resource: cpu, memory, descriptors."
+    );
+    describe_gauge!(
+        "trunkline_process_full",
+        "1 while worker.max_calls is reached, else 0: every project was told so, and LiveKit \
+         offers this replica nothing."
     );
     describe_gauge!(
         "trunkline_process_strained",
@@ -193,14 +211,9 @@ pub(super) fn register() {
     for strain in Strain::ALL {
         gauge!("trunkline_process_strained", "resource" => strain.as_str()).set(0.0);
     }
-    for source in [ConfigSource::Fresh, ConfigSource::NoLookup] {
-        counter!("trunkline_lookups_total", "source" => source.as_str(), "reason" => "none")
-            .increment(0);
-    }
-    for reason in FallbackReason::LABELS {
-        let source = ConfigSource::TenantDefault.as_str();
-        counter!("trunkline_lookups_total", "source" => source, "reason" => reason).increment(0);
-    }
+    gauge!("trunkline_process_full").set(0.0);
+    gauge!("trunkline_workers_full").set(0.0);
+    gauge!("trunkline_workers_on_older_version").set(0.0);
     gauge!("trunkline_records_waiting").set(0.0);
     counter!("trunkline_records_lost_total").increment(0);
     counter!("trunkline_refusals_lost_total").increment(0);
@@ -212,9 +225,21 @@ pub(super) fn register() {
     }
 }
 
-/// The same for a tenant: 17 series.
+/// The same for a tenant: 31 series.
 pub(super) fn register_tenant(slug: &str) {
     let slug = slug.to_owned();
+    let lookups = |source: ConfigSource, reason: &'static str| {
+        counter!(
+            "trunkline_lookups_total",
+            "tenant" => slug.clone(), "source" => source.as_str(), "reason" => reason
+        )
+        .increment(0);
+    };
+    lookups(ConfigSource::Fresh, "none");
+    lookups(ConfigSource::NoLookup, "none");
+    for reason in FallbackReason::LABELS {
+        lookups(ConfigSource::TenantDefault, reason);
+    }
     for cause in RESTARTS {
         counter!("trunkline_worker_restarts_total", "tenant" => slug.clone(), "cause" => cause)
             .increment(0);

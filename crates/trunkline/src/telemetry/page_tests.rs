@@ -18,7 +18,7 @@ const HEAD: &str = "\
 is worth an alert stands in [operations.md](operations.md#metrics-worth-an-alert).
 
 Durations are in seconds. Series of a tenant have the label `tenant`, its slug, unless
-`metrics.tenant_label` is off, which very many tenants want: each has a score of series. No label
+`metrics.tenant_label` is off, which very many tenants want: each has some thirty series. No label
 ever holds a phone number or the id of a call.
 
 | metric | type | meaning |

@@ -1,6 +1,6 @@
 //! Metrics of all tenants together.
 //!
-//! Each tenant has a score of series. With very many tenants that is more than a
+//! Each tenant has some thirty series. With very many tenants that is more than a
 //! Prometheus server wants from one process, so the label can be left out.
 
 use std::borrow::Cow;

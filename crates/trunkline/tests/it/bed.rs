@@ -120,7 +120,7 @@ impl Bed {
             "--livekit-url",
             "ws://127.0.0.1:9",
             "--livekit-api-key",
-            "key",
+            &format!("key-of-{slug}"),
             "--livekit-api-secret-from",
             secret.to_str().unwrap(),
         ])

@@ -399,7 +399,7 @@ async fn a_secret_comes_from_a_variable_or_standard_input_and_is_sealed_in_the_d
                 "--livekit-url",
                 url,
                 "--livekit-api-key",
-                "key",
+                slug,
             ])
             .args(["--livekit-api-secret-from", source]);
         command

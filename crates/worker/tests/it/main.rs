@@ -104,6 +104,16 @@ async fn two_offers_at_once_at_the_limit_give_one_call_and_the_status_follows() 
     assert_eq!(answers, [("AJ_1".into(), true), ("AJ_2".into(), false)]);
     connection.assign("AJ_1", None).await;
     bench.call().await;
+    let full = |s: &WorkerState| {
+        matches!(
+            s,
+            WorkerState::Registered {
+                full_since: Some(_),
+                ..
+            }
+        )
+    };
+    bench.reaches("it says that it is full", full).await;
     // A raised limit applies to the running worker, and the server hears of it.
     bench.limit(2);
     within("free", connection.status(WorkerStatus::WsAvailable)).await;
@@ -112,6 +122,9 @@ async fn two_offers_at_once_at_the_limit_give_one_call_and_the_status_follows() 
     assert!(status.load < 0.7, "a higher load would hide the worker");
     bench.hang_up("AJ_1");
     within("free again", connection.status(WorkerStatus::WsAvailable)).await;
+    bench
+        .reaches("it is full no more", |s| s.is_registered() && !full(s))
+        .await;
 }
 
 #[tokio::test]

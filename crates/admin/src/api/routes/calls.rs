@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use trunkline_domain::CallOutcome;
 use trunkline_store::{CallFilter, CallKey};
 use utoipa::IntoParams;
 use uuid::Uuid;
@@ -10,6 +11,7 @@ use super::view::Call;
 use crate::api::auth::{Identity, Reader};
 use crate::api::cursor::{self, Page};
 use crate::api::extract::Query;
+use crate::api::filters;
 use crate::api::openapi::Problems;
 use crate::api::phone::Numbers;
 use crate::api::problem::Problem;
@@ -66,6 +68,11 @@ pub(crate) async fn get(
         let started_at = DateTime::from_timestamp_micros(micros)?;
         Some(CallKey { started_at, id })
     });
+    filters::moment("cursor", after.as_ref().map(|after| after.started_at))?;
+    filters::moment("from", asked.from)?;
+    filters::moment("to", asked.to)?;
+    let outcomes = CallOutcome::ALL.map(CallOutcome::as_str);
+    filters::known("outcome", asked.outcome.as_deref(), outcomes)?;
     let filter = CallFilter {
         tenant_id: whose(&state, &identity, asked.tenant.as_deref()).await?,
         outcome: asked.outcome,

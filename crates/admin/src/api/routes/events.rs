@@ -13,8 +13,8 @@ use axum::response::sse::{Event, KeepAlive};
 use chrono::Utc;
 use futures_util::{Stream, stream};
 use serde::Serialize;
+use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{OwnedSemaphorePermit, broadcast};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use trunkline_call::{CallNews, LiveCall};
 use trunkline_domain::{CallOutcome, TenantId};
@@ -25,6 +25,7 @@ use uuid::Uuid;
 use super::view::Call;
 use super::workers::Worker;
 use crate::api::auth::{Identity, Reader};
+use crate::api::listeners::Listening;
 use crate::api::openapi::Problems;
 use crate::api::phone::Numbers;
 use crate::api::problem::Problem;
@@ -123,10 +124,7 @@ pub(crate) async fn get(
     State(state): State<ApiState>,
     Reader(identity): Reader,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
-    let place = std::sync::Arc::clone(state.listeners()).try_acquire_owned();
-    let place = place.map_err(|_| {
-        Problem::too_many("too many listen to events already", Duration::from_secs(30))
-    })?;
+    let place = state.listeners().begin(identity.token_id)?;
     let listener = Listener::new(state, identity, place);
     let events = stream::unfold(listener, |mut listener| async {
         let news = listener.next().await?;
@@ -145,7 +143,7 @@ struct Listener {
     waiting: VecDeque<News>,
     look: Interval,
     until: Instant,
-    _place: OwnedSemaphorePermit,
+    _place: Listening,
 }
 
 struct Known {
@@ -154,7 +152,7 @@ struct Known {
 }
 
 impl Listener {
-    fn new(state: ApiState, identity: Identity, place: OwnedSemaphorePermit) -> Self {
+    fn new(state: ApiState, identity: Identity, place: Listening) -> Self {
         let mut look = tokio::time::interval(GONE_INTERVAL);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut listener = Self {

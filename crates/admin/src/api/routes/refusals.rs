@@ -7,6 +7,7 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use trunkline_store::{RecordedRefusals, RefusalFilter, RefusalKey};
+use trunkline_supervisor::Refusal;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -14,6 +15,7 @@ use super::calls::whose;
 use crate::api::auth::Reader;
 use crate::api::cursor::{self, Page};
 use crate::api::extract::Query;
+use crate::api::filters;
 use crate::api::openapi::Problems;
 use crate::api::problem::Problem;
 use crate::api::state::ApiState;
@@ -126,7 +128,11 @@ pub(crate) async fn get(
     Query(asked): Query<Parameters>,
 ) -> Result<Json<Page<RefusedOffers>>, Problem> {
     let limit = cursor::limit(asked.limit)?;
-    let after = cursor::decode::<Key>(asked.cursor.as_deref())?;
+    let after = cursor::decode::<Key>(asked.cursor.as_deref())?.and_then(Key::found);
+    filters::moment("cursor", after.as_ref().map(|after| after.minute))?;
+    filters::moment("from", asked.from)?;
+    filters::moment("to", asked.to)?;
+    filters::known("reason", asked.reason.as_deref(), Refusal::NAMES)?;
     let filter = RefusalFilter {
         tenant_id: whose(&state, &identity, asked.tenant.as_deref()).await?,
         reason: asked.reason,
@@ -134,7 +140,7 @@ pub(crate) async fn get(
         to: asked.to,
     };
     let store = state.store();
-    let recorded = store.refusals(filter, after.and_then(Key::found), limit + 1);
+    let recorded = store.refusals(filter, after, limit + 1);
     let page = Page::cut(recorded.await?, limit, Key::of);
     let ids: Vec<Uuid> = page.items.iter().map(|item| item.tenant_id).collect();
     let slugs = store.slugs(&ids).await?;

@@ -6,10 +6,10 @@ use axum::http::StatusCode;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use trunkline_store::{Actor, Enablement, NewTenant};
+use trunkline_store::{Enablement, NewTenant};
 use utoipa::ToSchema;
 
-use super::tenant_view::{Tagged, Tenant, find, tagged};
+use super::tenant_view::{Tagged, Tenant, find, not_added, tagged};
 use crate::api::audit::Target;
 use crate::api::auth::Administrator;
 use crate::api::extract;
@@ -134,8 +134,9 @@ pub(crate) async fn post(
     identity.of_all_tenants()?;
     let new = NewTenant::from(asked);
     let slug = new.slug.clone();
-    let actor = Actor::new(&identity.actor());
-    let (id, _) = state.store().add_tenant(new, &actor).await?;
+    let actor = identity.writer(state.inner_urls());
+    let added = state.store().add_tenant(new, &actor).await;
+    let (id, _) = added.map_err(|error| not_added(&identity, error))?;
     let target = Target {
         name: Some(slug.clone()),
         tenant_id: Some(id.0),

@@ -6,10 +6,10 @@ use axum::http::HeaderMap;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
-use trunkline_store::{Actor, Enablement, TenantChange};
+use trunkline_store::{Enablement, TenantChange};
 use utoipa::ToSchema;
 
-use super::tenant_view::{Tagged, Tenant, expected, find, tagged};
+use super::tenant_view::{Tagged, Tenant, expected, find, not_changed, tagged};
 use crate::api::audit::Target;
 use crate::api::auth::{Administrator, Identity};
 use crate::api::extract::{self, Path};
@@ -154,6 +154,9 @@ impl From<TenantPatch> for TenantChange {
 
 /// Change a tenant
 ///
+/// A token of one tenant that gives a URL another origin must send the secret that goes
+/// there anew, and leads it to no internal address unless that is allowed.
+///
 /// It takes effect at once, and no call under way notices. With `if-match`, only when
 /// the tenant is still of that version.
 #[utoipa::path(
@@ -181,9 +184,12 @@ pub(crate) async fn patch(
     asked.may_be_asked_by(&identity)?;
     let change = TenantChange::from(asked);
     let named = change.slug.clone().unwrap_or_else(|| slug.clone());
-    let actor = Actor::new(&identity.actor());
+    let actor = identity.writer(state.inner_urls());
     let store = state.store();
-    store.update_tenant(&slug, change, expected, &actor).await?;
+    let changing = store.update_tenant(&slug, change, expected, &actor);
+    changing
+        .await
+        .map_err(|error| not_changed(&identity, error))?;
     let target = Target {
         name: Some(slug),
         tenant_id: Some(before.id.0),

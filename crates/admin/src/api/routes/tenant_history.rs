@@ -60,7 +60,9 @@ impl From<HistoryEntry> for Change {
 
 /// Who changed what of a tenant, the latest change first
 ///
-/// Also of one that was removed, as long as no other has its name.
+/// Also of one that was removed, as long as no other has its name. A page ends early where
+/// its changes come to a megabyte; a value that is larger than that by itself is told by its
+/// size.
 #[utoipa::path(
     get, path = "/v1/tenants/{slug}/history", tag = "tenants", operation_id = "tenant.history",
     params(("slug" = String, Path, description = "Its name"), Parameters),
@@ -77,7 +79,7 @@ pub(crate) async fn get(
     let id = state.store().tenant_id(&slug).await?;
     let id = id.filter(|id| identity.sees(*id));
     let id = id.ok_or_else(|| Problem::no_tenant(&slug))?;
-    let entries = state.store().tenant_history(id, before, limit + 1).await?;
-    let page = Page::cut(entries, limit, |last| last.id);
+    let page = state.store().tenant_history(id, before, limit).await?;
+    let page = Page::ending(page.entries, page.next.as_ref());
     Ok(Json(page.map(Change::from)))
 }

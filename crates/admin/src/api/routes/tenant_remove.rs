@@ -3,9 +3,8 @@
 use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use trunkline_store::Actor;
 
-use super::tenant_view::{expected, find};
+use super::tenant_view::{expected, find, not_changed};
 use crate::api::audit::Target;
 use crate::api::auth::Administrator;
 use crate::api::extract::Path;
@@ -34,8 +33,10 @@ pub(crate) async fn delete(
     let expected = expected(&headers)?;
     find(&state, &identity, &slug).await?;
     identity.of_all_tenants()?;
-    let actor = Actor::new(&identity.actor());
-    let id = state.store().remove_tenant(&slug, expected, &actor).await?;
+    let actor = identity.writer(state.inner_urls());
+    let removing = state.store().remove_tenant(&slug, expected, &actor);
+    let removed = removing.await;
+    let id = removed.map_err(|error| not_changed(&identity, error))?;
     let target = Target {
         name: None,
         tenant_id: Some(id.0),

@@ -2,9 +2,9 @@
 
 use axum::Extension;
 use axum::http::HeaderMap;
-use trunkline_store::{Actor, Enablement};
+use trunkline_store::Enablement;
 
-use super::tenant_view::{Tagged, expected, find, tagged};
+use super::tenant_view::{Tagged, expected, find, not_changed, tagged};
 use crate::api::audit::Target;
 use crate::api::auth::Identity;
 use crate::api::problem::Problem;
@@ -19,9 +19,12 @@ pub(super) async fn switch(
 ) -> Result<(Extension<Target>, Tagged), Problem> {
     let expected = expected(headers)?;
     let before = find(state, identity, slug).await?;
-    let actor = Actor::new(&identity.actor());
+    let actor = identity.writer(state.inner_urls());
     let store = state.store();
-    store.set_enabled(slug, enabled, expected, &actor).await?;
+    let changing = store.set_enabled(slug, enabled, expected, &actor);
+    changing
+        .await
+        .map_err(|error| not_changed(identity, error))?;
     let target = Target {
         name: None,
         tenant_id: Some(before.id.0),

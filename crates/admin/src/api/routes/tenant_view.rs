@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use trunkline_domain::{InvalidTenant, TenantId, TenantVersion};
-use trunkline_store::{AddError, ChangeError, Expected, StoreError, TenantRecord};
+use trunkline_store::{AddError, ChangeError, Expected, StoreError, TenantRecord, Twin};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -194,32 +194,48 @@ fn taken(text: String) -> Problem {
     Problem::new(Kind::NameTaken, text)
 }
 
+/// A token of one tenant does not read the name of another.
+fn twin(identity: &Identity, twin: &Twin) -> Problem {
+    let other = match identity.tenant {
+        None => format!("the tenant {}", twin.other),
+        Some(_) => "another tenant".to_owned(),
+    };
+    Problem::new(
+        Kind::AgentTaken,
+        format!(
+            "{other} has the same project (livekit_url and livekit_api_key) and the agent name {}: \
+             LiveKit would spread the calls over both; take another agent name",
+            twin.agent_name
+        ),
+    )
+}
+
 fn unsealed() -> Problem {
     tracing::error!("a tenant's secrets could not be sealed");
     Problem::new(Kind::Internal, "the secrets could not be sealed")
 }
 
-impl From<AddError> for Problem {
-    fn from(error: AddError) -> Self {
-        match error {
-            AddError::Invalid(problems) => invalid(&problems),
-            AddError::SlugTaken { .. } => taken(error.to_string()),
-            AddError::Unsealed => unsealed(),
-            AddError::Store(error) => error.into(),
-        }
+/// Why a tenant was not added, for who asked for it.
+pub(super) fn not_added(identity: &Identity, error: AddError) -> Problem {
+    match error {
+        AddError::Invalid(problems) => invalid(&problems),
+        AddError::SlugTaken { .. } => taken(error.to_string()),
+        AddError::Twin(other) => twin(identity, &other),
+        AddError::Unsealed => unsealed(),
+        AddError::Store(error) => error.into(),
     }
 }
 
-impl From<ChangeError> for Problem {
-    fn from(error: ChangeError) -> Self {
-        match error {
-            ChangeError::NoSuchTenant { slug } => Self::no_tenant(&slug),
-            ChangeError::Conflict { current, .. } => Self::version_conflict(current.0),
-            ChangeError::Invalid(problems) => invalid(&problems),
-            ChangeError::SlugTaken { .. } => taken(error.to_string()),
-            ChangeError::Unsealed => unsealed(),
-            ChangeError::Store(error) => error.into(),
-        }
+/// Why a tenant was not changed, for who asked for it.
+pub(super) fn not_changed(identity: &Identity, error: ChangeError) -> Problem {
+    match error {
+        ChangeError::NoSuchTenant { slug } => Problem::no_tenant(&slug),
+        ChangeError::Conflict { current, .. } => Problem::version_conflict(current.0),
+        ChangeError::Invalid(problems) => invalid(&problems),
+        ChangeError::SlugTaken { .. } => taken(error.to_string()),
+        ChangeError::Twin(other) => twin(identity, &other),
+        ChangeError::Unsealed => unsealed(),
+        ChangeError::Store(error) => error.into(),
     }
 }
 

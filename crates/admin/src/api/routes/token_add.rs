@@ -14,6 +14,7 @@ use super::tokens::Token;
 use crate::api::audit::Target;
 use crate::api::auth::Administrator;
 use crate::api::extract;
+use crate::api::filters;
 use crate::api::openapi::Problems;
 use crate::api::problem::{FieldProblem, Kind, Problem};
 use crate::api::state::ApiState;
@@ -78,6 +79,7 @@ pub(crate) async fn post(
     extract::Json(asked): extract::Json<TokenRequest>,
 ) -> Result<(StatusCode, Extension<Target>, Json<NewlyMade>), Problem> {
     identity.of_all_tenants()?;
+    filters::moment("expires_at", asked.expires_at)?;
     let tenant_id = match &asked.tenant {
         None => None,
         Some(slug) => {

@@ -9,13 +9,14 @@ use serde::{Deserialize, Serialize};
 use trunkline_call::Registration;
 use trunkline_domain::TenantId;
 use trunkline_store::TenantState;
-use trunkline_supervisor::ProjectStatus;
+use trunkline_supervisor::{ProjectState, ProjectStatus};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::api::auth::Reader;
 use crate::api::cursor::{self, Page};
 use crate::api::extract::Query;
+use crate::api::filters;
 use crate::api::openapi::Problems;
 use crate::api::problem::Problem;
 use crate::api::state::ApiState;
@@ -75,6 +76,9 @@ pub(crate) struct Worker {
     /// Offers that were refused since the process started, by the reason. Known of the
     /// replica that is asked.
     refused_offers: Option<BTreeMap<&'static str, u64>>,
+    /// Since when LiveKit offers it no calls, for it was told that there is no place: the
+    /// reason says why. Known of the replica that is asked.
+    full_since: Option<DateTime<Utc>>,
 }
 
 impl Worker {
@@ -93,6 +97,7 @@ impl Worker {
             active_calls: Some(status.active_calls),
             restarts: Some(status.restarts),
             refused_offers: Some(status.refused_offers.clone()),
+            full_since: status.full.map(|full| full.since),
         }
     }
 
@@ -111,6 +116,7 @@ impl Worker {
             active_calls: None,
             restarts: None,
             refused_offers: None,
+            full_since: None,
         }
     }
 
@@ -142,6 +148,7 @@ pub(crate) async fn get(
 ) -> Result<Json<Page<Worker>>, Problem> {
     let limit = cursor::limit(asked.limit)?;
     let after = cursor::decode::<Key>(asked.cursor.as_deref())?;
+    filters::known("state", asked.state.as_deref(), ProjectState::NAMES)?;
     if let Some(slug) = asked.tenant.as_deref()
         && !identity.sees_slug(slug)
     {
@@ -187,6 +194,7 @@ pub(crate) async fn registrations(
     workers.extend(others);
     let said = workers.into_iter().map(|worker| Registration {
         replica: worker.replica,
+        instance: worker.instance,
         state: worker.state,
         reason: worker.reason,
         version: worker.version,

@@ -43,15 +43,15 @@ impl Arguments {
             (None, slug) => find(store, slug.as_deref().unwrap_or_default()).await?,
         };
         let mut entries: Vec<HistoryEntry> = Vec::new();
-        let mut left = self.limit;
+        let (mut left, mut before) = (self.limit, None);
         while left > 0 {
-            let before = entries.last().map(|entry| entry.id);
             let page = store.tenant_history(tenant, before, left.min(PAGE)).await?;
-            if page.is_empty() {
-                break;
+            left = left.saturating_sub(u32::try_from(page.entries.len()).unwrap_or(left));
+            entries.extend(page.entries);
+            match page.next {
+                Some(next) => before = Some(next),
+                None => break,
             }
-            left = left.saturating_sub(u32::try_from(page.len()).unwrap_or(left));
-            entries.extend(page);
         }
         if let (Some(id), true) = (self.id, entries.is_empty()) {
             let slug = format!("with the id {id}");

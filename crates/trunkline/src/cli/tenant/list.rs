@@ -38,16 +38,22 @@ fn table(views: &[TenantView]) -> String {
                 reason.unwrap_or_default().to_owned(),
             ]
         };
+        // What the row says holds for every replica; since when, each says for itself.
         let own_word = view.state == "parked" || view.state == "disabled";
-        if own_word || view.replicas.is_empty() {
+        if view.replicas.is_empty() {
             rows.push(line(&view.state, "", String::new(), view.reason.as_deref()));
         } else {
             rows.extend(view.replicas.iter().map(|replica| {
+                let (state, reason) = if own_word {
+                    (&view.state, &view.reason)
+                } else {
+                    (&replica.state, &replica.reason)
+                };
                 line(
-                    &replica.state,
-                    &replica.replica,
+                    state,
+                    &replica.name(),
                     replica.since.to_rfc3339_opts(SecondsFormat::Secs, true),
-                    replica.reason.as_deref(),
+                    reason.as_deref(),
                 )
             }));
         }

@@ -7,7 +7,6 @@ use anyhow::Context;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 use trunkline_call::{Check, CheckReport, SampleCall, Services};
-use trunkline_callconfig::Lookup;
 use trunkline_domain::PhoneNumber;
 use trunkline_store::{ChangeError, Store};
 
@@ -79,7 +78,7 @@ fn services(config: &Config) -> anyhow::Result<Services> {
         .context("TLS towards models cannot be set up")?;
     let models = trunkline_realtime::Pool::new(models, &config.realtime);
     Ok(Services::new(
-        Lookup::new(&config.call_config)?,
+        wiring::lookup(config)?,
         models,
         wiring::default_provider(config),
         CancellationToken::new(),

@@ -37,11 +37,24 @@ pub(super) struct ReplicaView {
     pub(super) reason: Option<String>,
     pub(super) version: Option<i64>,
     pub(super) since: DateTime<Utc>,
+    /// Whether another replica of this name has reported as well.
+    #[serde(skip)]
+    has_namesake: bool,
+}
+
+impl ReplicaView {
+    /// Its name, with what tells it apart where several have that name.
+    pub(super) fn name(&self) -> String {
+        match &self.instance {
+            Some(instance) if self.has_namesake => format!("{} ({instance})", self.replica),
+            _ => self.replica.clone(),
+        }
+    }
 }
 
 impl TenantView {
     pub(super) fn new(row: &TenantRow, states: &[TenantState], now: DateTime<Utc>) -> Self {
-        let replicas: Vec<ReplicaView> = states
+        let mut replicas: Vec<ReplicaView> = states
             .iter()
             .filter(|state| state.tenant_id == row.id.0)
             .filter(|state| {
@@ -56,8 +69,14 @@ impl TenantView {
                 reason: state.reason.clone(),
                 version: state.version,
                 since: state.since,
+                has_namesake: false,
             })
             .collect();
+        let names: Vec<String> = replicas.iter().map(|r| r.replica.clone()).collect();
+        for replica in &mut replicas {
+            let namesakes = names.iter().filter(|name| **name == replica.replica);
+            replica.has_namesake = namesakes.count() > 1;
+        }
         let (state, reason) = summary(row, &replicas);
         Self {
             slug: row.slug.clone(),
@@ -80,6 +99,7 @@ pub(in crate::cli) async fn registrations(
     let view = TenantView::new(row, &states, Utc::now());
     let said = view.replicas.into_iter().map(|replica| Registration {
         replica: replica.replica,
+        instance: replica.instance,
         state: replica.state,
         reason: replica.reason,
         version: replica.version,
@@ -91,14 +111,17 @@ fn summary(row: &TenantRow, replicas: &[ReplicaView]) -> (String, Option<String>
     if !row.enabled {
         return ("disabled".to_owned(), None);
     }
-    // The row says it itself, whether a replica runs or not.
-    if let Err(problem) = &row.tenant {
-        return ("parked".to_owned(), Some(problem.to_string()));
-    }
     let best = replicas
         .iter()
         .find(|replica| replica.state == "registered")
         .or_else(|| replicas.first());
+    // The row says it itself, whether a replica runs or not; unless one goes on with the
+    // version before.
+    if let Err(problem) = &row.tenant
+        && best.is_none_or(|best| best.state != "registered")
+    {
+        return ("parked".to_owned(), Some(problem.to_string()));
+    }
     match best {
         Some(replica) => (replica.state.clone(), replica.reason.clone()),
         None => (
@@ -178,6 +201,35 @@ mod tests {
             view.reason.as_deref(),
             Some("max_calls must be 1 or more, not 0")
         );
+    }
+
+    #[test]
+    fn a_replica_that_goes_on_with_the_version_before_is_what_counts() {
+        let mut row = row(true);
+        row.tenant = Err(RowProblem::Invalid(InvalidTenant {
+            problems: vec!["max_calls must be 1 or more, not 0".into()],
+        }));
+        let mut serving = said("a", "registered", Duration::ZERO);
+        serving.reason = Some("row invalid, still on version 2".into());
+        let view = TenantView::new(&row, &[serving], Utc::now());
+        assert_eq!(view.state, "registered");
+        assert!(view.reason.unwrap().contains("still on version 2"));
+    }
+
+    #[test]
+    fn processes_of_one_name_are_told_apart_and_others_are_called_by_name() {
+        let states = [
+            said("a", "registered", Duration::ZERO),
+            said("a", "registered", Duration::ZERO),
+            said("b", "registered", Duration::ZERO),
+        ];
+        let view = TenantView::new(&row(true), &states, Utc::now());
+        let names: Vec<String> = view.replicas.iter().map(ReplicaView::name).collect();
+        assert!(
+            names[0].starts_with("a (") && names[0] != names[1],
+            "{names:?}"
+        );
+        assert_eq!(names[2], "b");
     }
 
     #[test]
