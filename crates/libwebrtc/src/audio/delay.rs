@@ -31,7 +31,7 @@ const MIN_MS: i64 = PACKET_MS as i64;
 
 /// Held for longer than the latest packet of the window needed: one in as many packets as the window
 /// has comes later than all of them, and by little. Timers add a millisecond or two.
-const MARGIN_MS: i64 = 7;
+const MARGIN_MS: i64 = 9;
 
 /// What another delay must be better by to be worth a change, which is heard if anything is.
 const WORTH_A_CHANGE_MS: i64 = 10;
