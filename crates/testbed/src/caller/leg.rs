@@ -38,15 +38,15 @@ const LISTEN_QUEUE_FRAMES: usize = 200;
 /// The topic of what is written of a call.
 const TRANSCRIPTION: &str = "lk.transcription";
 
-/// The keys of a phone, by their codes.
-pub(super) const KEYS: &str = "0123456789*#ABCD";
+/// The keys of a phone, by their codes. Source: RFC 4733, section 3.2.
+const KEYS: &str = "0123456789*#ABCD";
 
 /// What the caller can do.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Command {
     HangUp,
-    /// A key of the phone, by its code (RFC 4733, section 3.2).
-    Press(u32),
+    /// Keys of the phone, one after the other.
+    Press(String),
 }
 
 /// How far the call has come.
@@ -68,7 +68,7 @@ enum Input {
     Room(Box<RoomEvent>),
     RoomGone,
     HangUp,
-    Press(u32),
+    Press(String),
     Time,
     Task,
 }
@@ -126,7 +126,7 @@ impl Leg {
                     event.map_or(Input::RoomGone, |event| Input::Room(Box::new(event)))
                 },
                 order = orders.recv() => match order {
-                    Some(Command::Press(code)) => Input::Press(code),
+                    Some(Command::Press(keys)) => Input::Press(keys),
                     // None: the caller was dropped.
                     Some(Command::HangUp) | None => Input::HangUp,
                 },
@@ -167,7 +167,7 @@ impl Leg {
             (Input::RoomGone, _) => return Some(Ending::Lost("the room's events ended".into())),
             (Input::Time, State::Ringing { .. }) => return Some(Ending::RangOut),
             (Input::Time, State::Answered { .. }) => self.become_active(),
-            (Input::Press(code), _) => self.press(code),
+            (Input::Press(keys), _) => self.press(keys),
             (Input::Time, State::Active) | (Input::Task, _) => (),
             (Input::Room(event), _) => return self.room_event(*event),
         }
@@ -272,17 +272,19 @@ impl Leg {
     }
 
     /// The phone's keypad, as the bridge tells the room of it.
-    fn press(&mut self, code: u32) {
+    fn press(&mut self, keys: String) {
         let participant = self.room.local_participant();
-        let digit = KEYS.chars().nth(code as usize).map(String::from);
-        let key = SipDTMF {
-            code,
-            digit: digit.unwrap_or_default(),
-            destination_identities: Vec::new(),
-        };
         self.tasks.spawn(async move {
-            if let Err(error) = participant.publish_dtmf(key).await {
-                tracing::warn!("a key was not told: {error}");
+            for key in keys.chars() {
+                let Some(code) = KEYS.find(key) else { continue };
+                let key = SipDTMF {
+                    code: code as u32,
+                    digit: key.to_string(),
+                    destination_identities: Vec::new(),
+                };
+                if let Err(error) = participant.publish_dtmf(key).await {
+                    tracing::warn!("a key was not told: {error}");
+                }
             }
             Done::Other
         });

@@ -23,7 +23,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::TaskTracker;
 
-use self::leg::{Command, KEYS, Leg};
+use self::leg::{Command, Leg};
 use self::microphone::Microphone;
 pub use self::options::{CallerId, CallerOptions};
 pub use self::recording::Mark;
@@ -46,8 +46,8 @@ const HANG_UP_LIMIT: Duration = Duration::from_secs(15);
 /// at most: looking at it can be dear.
 const LISTEN_EVERY: Duration = Duration::from_millis(100);
 
-/// Orders that may wait: the keys of one entry.
-const COMMANDS: usize = 64;
+/// Orders that may wait: some entries of keys, and the end of the call.
+const COMMANDS: usize = 8;
 
 /// One phone call from the phone's side.
 ///
@@ -287,10 +287,8 @@ impl Caller {
 
     /// Presses keys of the phone, `0`–`9`, `*`, `#`, `A`–`D`; others do not exist.
     pub fn press(&self, keys: &str) {
-        for code in keys.chars().filter_map(|key| KEYS.find(key)) {
-            // The call is over: nobody waits for the key.
-            let _ = self.commands.try_send(Command::Press(code as u32));
-        }
+        // A closed queue: the call is over, and nobody waits for the keys.
+        let _ = self.commands.try_send(Command::Press(keys.to_owned()));
     }
 
     /// What was written of the call so far.
