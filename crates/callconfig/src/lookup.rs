@@ -1,43 +1,26 @@
-//! The lookup: one question, at most one repetition, one deadline, and always a
-//! configuration in the end.
+//! The lookup: one question, one deadline, and always a configuration in the end.
 //!
-//! Only what passes by itself is asked again: no connection, 429, 502, 503, 504.
-//! Everything else would fail again, and the phone is ringing. The request
-//! carries an idempotency key, so that a backend may tell a repetition.
+//! The ladder: the backend's answer, at once or after some repetitions; the last answer
+//! that a call to the same number was run with; the tenant's default.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use chrono::Utc;
-use reqwest::header::{
-    ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
-};
-use reqwest::{Client, ClientBuilder, Response};
-use secrecy::ExposeSecret as _;
 use tokio::time::timeout_at;
 use trunkline_domain::{
-    CallConfig, CallConfigPatch, ConfigSource, LookupSettings, MAX_CONFIG_BYTES, Reach, Tenant,
-    leads_inside,
+    CallConfig, CallConfigPatch, ConfigSource, KnownAnswer, LookupSettings, Reach, Tenant,
 };
 use url::Url;
 
-use crate::outer_names::{OuterNames, is_internal};
-use crate::reason::problem;
-use crate::signature::{SIGNATURE, TIMESTAMP, signature};
+use crate::breakers::Breakers;
+use crate::clients::Clients;
+use crate::last_known::mark;
+use crate::question::{Answer, Attempts, Keeping, Question, no_answer, read};
+use crate::trace::Sampling;
 use crate::unknown::UnknownFields;
-use crate::{CallConfigRequest, FallbackReason, Options};
-
-/// The pause before the repetition, in milliseconds: long enough for a restarted
-/// backend's balancer to notice, short enough for a caller who hears ringing.
-/// Random, so that the calls of one moment do not come back in one moment.
-const PAUSE_MS: std::ops::Range<u64> = 50..200;
-/// A repetition is not begun with less time than this. A backend that is near
-/// answers in 5 to 50 ms.
-const LEAST_ATTEMPT: Duration = Duration::from_millis(50);
-
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+use crate::{CallConfigRequest, FallbackReason, LastKnown, Options};
 
 /// No lookup can be made in this process.
 #[derive(Debug, thiserror::Error)]
@@ -48,13 +31,6 @@ pub enum LookupError {
     /// The HTTP client cannot be built.
     #[error("the HTTP client cannot be built")]
     Client(#[source] reqwest::Error),
-}
-
-/// Whether backends of the inside are asked, when the URL may lead to the outside only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum InnerUrls {
-    Refused,
-    Asked,
 }
 
 /// The configuration of a call, and where it is from.
@@ -74,10 +50,11 @@ pub struct Resolved {
 /// kept and shared.
 #[derive(Debug, Clone)]
 pub struct Lookup {
-    client: Client,
-    /// For URLs that may lead to the outside only.
-    confined: Client,
-    inner: InnerUrls,
+    clients: Clients,
+    attempts: Attempts,
+    sampling: Sampling,
+    breakers: Breakers,
+    last_known: LastKnown,
     unknown: Arc<UnknownFields>,
 }
 
@@ -90,27 +67,31 @@ impl Lookup {
         if rustls::crypto::CryptoProvider::get_default().is_none() {
             return Err(LookupError::NoCryptoProvider);
         }
-        let confined = client(options)
-            .dns_resolver(OuterNames)
-            .build()
-            .map_err(LookupError::Client)?;
-        let client = client(options).build().map_err(LookupError::Client)?;
         Ok(Self {
-            client,
-            confined,
-            inner: InnerUrls::Refused,
+            clients: Clients::new(options).map_err(LookupError::Client)?,
+            attempts: Attempts {
+                most: options.max_attempts,
+                hedge_after: options.hedge_after(),
+            },
+            sampling: options.sampling(),
+            breakers: Breakers::new(options.breaker()),
+            last_known: LastKnown::new(options.last_known_max_age()),
             unknown: Arc::default(),
         })
     }
 
-    /// The same, where every URL may lead anywhere, whoever wrote it.
+    /// The same, where every URL may lead where an operator's may, whoever wrote it.
     #[must_use]
     pub fn with_inner_urls(self) -> Self {
         Self {
-            confined: self.client.clone(),
-            inner: InnerUrls::Asked,
+            clients: self.clients.with_inner_urls(),
             ..self
         }
+    }
+
+    /// The last answers, for who brings them to the database and back.
+    pub fn last_known(&self) -> &LastKnown {
+        &self.last_known
     }
 
     /// The configuration for a call, at the latest when `deadline` or the
@@ -122,36 +103,23 @@ impl Lookup {
         deadline: Instant,
     ) -> Resolved {
         let started = Instant::now();
-        let default = &tenant.default_config;
         let (config, source, reason) = match &tenant.lookup {
-            None => (default.clone(), ConfigSource::NoLookup, None),
+            None => (tenant.default_config.clone(), ConfigSource::NoLookup, None),
             Some(settings) => {
                 let until = deadline.min(started + settings.deadline);
-                match self.ask(settings, request, until).await {
-                    Ok(patch) => {
-                        if let Some(fields) = self.unknown.news(tenant.id, &patch.unknown) {
-                            tracing::info!(
-                                tenant = %tenant.slug,
-                                fields,
-                                "the backend sends fields that this version does not know"
-                            );
-                        }
-                        (patch.over(default), ConfigSource::Fresh, None)
+                match self.ask(tenant, settings, request, until).await {
+                    Ok(answer) => {
+                        let config = self.use_answer(tenant, settings, request, answer);
+                        (config, ConfigSource::Fresh, None)
                     }
-                    Err(reason) => (default.clone(), ConfigSource::TenantDefault, Some(reason)),
+                    Err(reason) => {
+                        let (config, source) = self.fall_back(tenant, settings, request, &reason);
+                        (config, source, Some(reason))
+                    }
                 }
             }
         };
         let took = started.elapsed();
-        if let Some(reason) = &reason {
-            tracing::warn!(
-                tenant = %tenant.slug,
-                call = %request.call_id,
-                %reason,
-                took_ms = took.as_millis(),
-                "no configuration from the backend: the tenant's default is used"
-            );
-        }
         let label = reason.as_ref().map_or("none", FallbackReason::as_label);
         metrics::counter!(
             "trunkline_lookups_total",
@@ -184,8 +152,8 @@ impl Lookup {
         deadline: Instant,
     ) -> Result<Bytes, FallbackReason> {
         let get = async {
-            let response = self.client(reach, &url)?.get(url).send().await;
-            let response = response.map_err(connect)?;
+            let response = self.clients.of(reach, &url)?.get(url).send().await;
+            let response = response.map_err(|error| no_answer(error, reach))?;
             let status = response.status();
             if !status.is_success() {
                 return Err(FallbackReason::Status(status.as_u16()));
@@ -197,180 +165,113 @@ impl Lookup {
             .unwrap_or(Err(FallbackReason::Timeout))
     }
 
-    /// The client that goes no further than it may.
-    fn client(&self, reach: Reach, url: &Url) -> Result<&Client, FallbackReason> {
-        match reach {
-            Reach::Anywhere => Ok(&self.client),
-            // Names are looked at as they are resolved; an address is not resolved.
-            Reach::Outside if self.inner == InnerUrls::Refused && leads_inside(url) => {
-                Err(FallbackReason::Internal)
-            }
-            Reach::Outside => Ok(&self.confined),
-        }
-    }
-
     async fn ask(
         &self,
+        tenant: &Tenant,
         settings: &LookupSettings,
         request: &CallConfigRequest,
         until: Instant,
-    ) -> Result<CallConfigPatch, FallbackReason> {
-        let question = Question::new(settings, request)?;
-        timeout_at(until.into(), self.attempts(&question, until))
-            .await
-            .unwrap_or(Err(FallbackReason::Timeout))
-    }
-
-    async fn attempts(
-        &self,
-        question: &Question<'_>,
-        until: Instant,
-    ) -> Result<CallConfigPatch, FallbackReason> {
-        let failure = match self.attempt(question).await {
-            Ok(patch) => return Ok(patch),
-            Err(failure) => failure,
+    ) -> Result<Answer, FallbackReason> {
+        let client = self.clients.of(settings.reach, &settings.url)?;
+        let question = Question::new(client, settings, request, self.sampling)?;
+        if until <= Instant::now() {
+            // The backend was not asked, and has not failed.
+            return Err(FallbackReason::Timeout);
+        }
+        let asking = async {
+            timeout_at(until.into(), question.ask(self.attempts, until))
+                .await
+                .unwrap_or(Err(FallbackReason::Timeout))
         };
-        let jitter = Duration::from_millis(rand::random_range(PAUSE_MS));
-        let pause = failure.not_before.unwrap_or_default().max(jitter);
-        let fits = Instant::now()
-            .checked_add(pause.saturating_add(LEAST_ATTEMPT))
-            .is_some_and(|end| end <= until);
-        if !failure.reason.is_passing() || !fits {
-            return Err(failure.reason);
+        if request.test {
+            return asking.await;
         }
-        tracing::debug!(reason = %failure.reason, "asking once more");
-        metrics::counter!("trunkline_lookup_retries_total", "reason" => failure.reason.as_label())
-            .increment(1);
-        tokio::time::sleep(pause).await;
-        self.attempt(question)
-            .await
-            .map_err(|failure| failure.reason)
+        let asked = self.breakers.ask(tenant, mark(&settings.url));
+        let asked = asked.ok_or(FallbackReason::BreakerOpen)?;
+        let result = asking.await;
+        match &result {
+            Err(reason) if reason.is_outage() => asked.failed(),
+            Ok(_) | Err(_) => asked.succeeded(),
+        }
+        result
     }
 
-    async fn attempt(&self, question: &Question<'_>) -> Result<CallConfigPatch, Failure> {
-        let settings = question.settings;
-        let mut request = self
-            .client(settings.reach, &settings.url)?
-            .post(settings.url.clone())
-            .header(CONTENT_TYPE, JSON)
-            .header(ACCEPT, JSON)
-            .header(IDEMPOTENCY_KEY, &question.key)
-            .body(question.body.clone());
-        if let Some(bearer) = &settings.bearer {
-            request = request.bearer_auth(bearer.expose_secret());
+    /// The configuration that the backend gave.
+    fn use_answer(
+        &self,
+        tenant: &Tenant,
+        settings: &LookupSettings,
+        request: &CallConfigRequest,
+        answer: Answer,
+    ) -> CallConfig {
+        if let Some(fields) = self.unknown.news(tenant.id, &answer.patch.unknown) {
+            tracing::info!(
+                tenant = %tenant.slug,
+                fields,
+                "the backend sends fields that this version does not know"
+            );
         }
-        // Anew for each attempt: what is repeated is as fresh as what was first.
-        if let Some(secret) = &settings.signing_secret {
-            let now = Utc::now().timestamp();
-            request = request
-                .header(TIMESTAMP, now)
-                .header(SIGNATURE, signature(secret, now, &question.body));
-        }
-        let response = request.send().await.map_err(connect)?;
-        let status = response.status();
-        if !status.is_success() {
-            return Err(Failure {
-                reason: FallbackReason::Status(status.as_u16()),
-                not_before: retry_after(&response),
+        if answer.keeping == Keeping::Kept
+            && !request.test
+            && let Ok(text) = std::str::from_utf8(&answer.body)
+        {
+            self.last_known.remember(KnownAnswer {
+                tenant_id: tenant.id,
+                called: request.called_phone.clone(),
+                backend: mark(&settings.url),
+                answer: text.to_owned(),
+                fetched_at: Utc::now(),
             });
         }
-        // Nothing but plain text was asked for, and the bytes would be read as such.
-        let encoding = response.headers().get(CONTENT_ENCODING);
-        if encoding.is_some_and(|encoding| encoding != "identity") {
-            return Err(FallbackReason::Compressed.into());
-        }
-        let body = read(response, MAX_CONFIG_BYTES).await?;
-        Ok(CallConfigPatch::parse(&body).map_err(FallbackReason::Invalid)?)
+        answer.patch.over(&tenant.default_config)
     }
-}
 
-fn client(options: &Options) -> ClientBuilder {
-    Client::builder()
-        .user_agent(concat!("trunkline/", env!("CARGO_PKG_VERSION")))
-        // A redirect could lead the bearer token and the caller anywhere.
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(options.connect_timeout())
-        .pool_idle_timeout(options.idle_timeout())
-        .pool_max_idle_per_host(options.idle_connections as usize)
-}
-
-/// What is asked, ready to be sent twice.
-struct Question<'a> {
-    settings: &'a LookupSettings,
-    key: String,
-    body: Bytes,
-}
-
-impl<'a> Question<'a> {
-    fn new(
-        settings: &'a LookupSettings,
+    /// The configuration where the backend gave none.
+    fn fall_back(
+        &self,
+        tenant: &Tenant,
+        settings: &LookupSettings,
         request: &CallConfigRequest,
-    ) -> Result<Self, FallbackReason> {
-        let body = serde_json::to_vec(request).map_err(|error| FallbackReason::Request {
-            problem: error.to_string(),
-        })?;
-        Ok(Self {
-            settings,
-            key: request.call_id.to_string(),
-            body: body.into(),
-        })
-    }
-}
-
-/// A failed attempt.
-struct Failure {
-    reason: FallbackReason,
-    /// What the backend asked for.
-    not_before: Option<Duration>,
-}
-
-impl From<FallbackReason> for Failure {
-    fn from(reason: FallbackReason) -> Self {
-        Self {
-            reason,
-            not_before: None,
+        reason: &FallbackReason,
+    ) -> (CallConfig, ConfigSource) {
+        let default = &tenant.default_config;
+        let (slug, call) = (&tenant.slug, request.call_id);
+        let now = Utc::now();
+        let known = match request.test {
+            // Who tests wants to know what the backend says now.
+            true => None,
+            false => self.last_known.find(
+                tenant.id,
+                request.called_phone.as_ref(),
+                mark(&settings.url),
+                now,
+            ),
+        };
+        let known = known.and_then(|(answer, fetched_at)| {
+            // Another version may have written it, with other bounds.
+            let patch = CallConfigPatch::parse(answer.as_bytes()).ok()?;
+            Some((patch, now.signed_duration_since(fetched_at)))
+        });
+        match known {
+            Some((patch, age)) => {
+                tracing::warn!(
+                    tenant = %slug,
+                    %call,
+                    %reason,
+                    age_s = age.num_seconds(),
+                    "no configuration from the backend: its last answer for this number is used"
+                );
+                (patch.over(default), ConfigSource::LastKnown)
+            }
+            None => {
+                tracing::warn!(
+                    tenant = %slug,
+                    %call,
+                    %reason,
+                    "no configuration from the backend: the tenant's default is used"
+                );
+                (default.clone(), ConfigSource::TenantDefault)
+            }
         }
     }
-}
-
-/// `Retry-After` in seconds. Its other form, a date, is never within a deadline.
-fn retry_after(response: &Response) -> Option<Duration> {
-    let header = response.headers().get(RETRY_AFTER)?;
-    let seconds = header.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
-}
-
-/// No answer began.
-fn connect(error: reqwest::Error) -> FallbackReason {
-    if is_internal(&error) {
-        return FallbackReason::Internal;
-    }
-    let is_builder = error.is_builder();
-    let problem = problem(error);
-    if is_builder {
-        FallbackReason::Request { problem }
-    } else {
-        FallbackReason::Connect { problem }
-    }
-}
-
-/// The body, as far as it is read at all.
-async fn read(mut response: Response, limit: usize) -> Result<Bytes, FallbackReason> {
-    if response.content_length().is_some_and(|n| n > limit as u64) {
-        return Err(FallbackReason::TooLarge { limit });
-    }
-    let mut body = BytesMut::new();
-    while let Some(chunk) = response
-        .chunk()
-        .await
-        .map_err(|error| FallbackReason::Broken {
-            problem: problem(error),
-        })?
-    {
-        if body.len() + chunk.len() > limit {
-            return Err(FallbackReason::TooLarge { limit });
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body.freeze())
 }

@@ -4,6 +4,8 @@ use std::error::Error as _;
 
 use trunkline_domain::InvalidConfig;
 
+use crate::ForbiddenAddress;
+
 /// The longest text of a network's error that is kept, in characters.
 const MAX_PROBLEM_CHARS: usize = 200;
 
@@ -44,6 +46,12 @@ pub enum FallbackReason {
     /// The URL leads inside, and a token of the tenant alone wrote it.
     #[error("the URL leads to an internal address, and was written with a token of the tenant")]
     Internal,
+    /// The backend did not answer the calls before, and was not asked.
+    #[error("the backend did not answer the calls before, and is left in peace for a while")]
+    BreakerOpen,
+    /// The URL leads to an address that is not asked.
+    #[error("the URL leads to {0}")]
+    Address(ForbiddenAddress),
     /// The request could not be made at all.
     #[error("the request cannot be made: {problem}")]
     Request {
@@ -54,7 +62,7 @@ pub enum FallbackReason {
 
 impl FallbackReason {
     /// Every label that there is.
-    pub const LABELS: [&str; 12] = [
+    pub const LABELS: [&str; 14] = [
         "timeout",
         "connect",
         "status_3xx",
@@ -66,6 +74,8 @@ impl FallbackReason {
         "compressed",
         "invalid",
         "internal",
+        "breaker_open",
+        "address",
         "request",
     ];
 
@@ -83,6 +93,8 @@ impl FallbackReason {
             Self::Compressed => "compressed",
             Self::Invalid(_) => "invalid",
             Self::Internal => "internal",
+            Self::BreakerOpen => "breaker_open",
+            Self::Address(_) => "address",
             Self::Request { .. } => "request",
         }
     }
@@ -98,6 +110,27 @@ impl FallbackReason {
             | Self::Compressed
             | Self::Invalid(_)
             | Self::Internal
+            | Self::BreakerOpen
+            | Self::Address(_)
+            | Self::Request { .. } => false,
+        }
+    }
+
+    /// Whether the backend is away, or as good as away: what the breaker counts. One that
+    /// refuses or answers nonsense is there, and costs no caller's time.
+    pub(crate) fn is_outage(&self) -> bool {
+        match self {
+            Self::Timeout
+            | Self::Connect { .. }
+            | Self::Broken { .. }
+            | Self::Status(429 | 500..=599) => true,
+            Self::Status(_)
+            | Self::TooLarge { .. }
+            | Self::Compressed
+            | Self::Invalid(_)
+            | Self::Internal
+            | Self::BreakerOpen
+            | Self::Address(_)
             | Self::Request { .. } => false,
         }
     }
@@ -131,6 +164,9 @@ mod tests {
             FallbackReason::TooLarge { limit: 1 },
             FallbackReason::Compressed,
             FallbackReason::Invalid(InvalidConfig::TooLarge { bytes: 1 }),
+            FallbackReason::Internal,
+            FallbackReason::BreakerOpen,
+            FallbackReason::Address(ForbiddenAddress::Never),
             FallbackReason::Request { problem: text() },
         ]
         .iter()

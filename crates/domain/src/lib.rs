@@ -9,6 +9,7 @@ mod access;
 mod chain;
 mod config;
 mod ids;
+mod known_answer;
 mod outcome;
 mod phone;
 mod rate;
@@ -28,6 +29,7 @@ pub use config::{
     TransferTarget, TurnDetection,
 };
 pub use ids::{AgentName, CallId, Deployment, InvalidName, TenantId, TenantSlug, TenantVersion};
+pub use known_answer::{BackendMark, KnownAnswer};
 pub use outcome::{CallOutcome, CallRecord, CallTimes, ConfigSource};
 pub use phone::PhoneNumber;
 pub use rate::{CallsPerSecond, InvalidRate};

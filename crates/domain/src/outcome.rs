@@ -13,6 +13,9 @@ use crate::{CallDirection, CallId, PhoneNumber, TenantId};
 pub enum ConfigSource {
     /// The backend's answer for this call.
     Fresh,
+    /// The backend's last answer for an earlier call to the same number, because the lookup
+    /// gave nothing.
+    LastKnown,
     /// The tenant's default configuration, because the lookup gave nothing.
     TenantDefault,
     /// The tenant's default configuration, because the tenant has no backend.
@@ -24,6 +27,7 @@ impl ConfigSource {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Fresh => "fresh",
+            Self::LastKnown => "last_known",
             Self::TenantDefault => "tenant_default",
             Self::NoLookup => "no_lookup",
         }

@@ -13,6 +13,7 @@
 
 mod api;
 mod backoff;
+mod call_configs;
 mod calls;
 mod error;
 mod feed;
@@ -33,6 +34,7 @@ pub use api::{
     AddTokenError, ApiToken, AuditEntry, AuditOutcome, AuditRow, Credential, InvalidToken,
     IssuedToken, NewToken, PresentedToken,
 };
+pub use call_configs::KnownAnswerKey;
 pub use calls::{CallFilter, CallKey, RecordedCall};
 pub use error::{DatabaseError, StoreError};
 pub use feed::{FeedStatus, Snapshot, TenantFeed};

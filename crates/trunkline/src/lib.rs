@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 mod files;
 mod keys_command;
+pub mod last_known;
 pub mod records;
 pub mod refusals;
 pub mod serve;

@@ -109,11 +109,16 @@ fn remedy(reason: &FallbackReason) -> &'static str {
         FallbackReason::TooLarge { .. }
         | FallbackReason::Compressed
         | FallbackReason::Invalid(_) => {
-            "mend the backend's answer: docs/call-config.md has its fields and bounds"
+            "mend the backend's answer: docs/call-config/README.md has its fields and bounds"
         }
         FallbackReason::Internal => {
             "give the backend a public address, or have an operator write call_config_url"
         }
+        FallbackReason::Address(_) => {
+            "put a URL of the backend's own into call_config_url; where it is in a private \
+             network, see call_config.allow_private_addresses"
+        }
+        FallbackReason::BreakerOpen => "look at the backend's log, and try again in a minute",
         FallbackReason::Request { .. } => {
             "check call_config_url, call_config_bearer and call_config_signing_secret"
         }

@@ -21,13 +21,17 @@ pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 }
 
 pub(crate) fn lookup() -> Lookup {
+    lookup_with(&Options::default())
+}
+
+pub(crate) fn lookup_with(options: &Options) -> Lookup {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
         rustls::crypto::aws_lc_rs::default_provider()
             .install_default()
             .unwrap();
     });
-    Lookup::new(&Options::default()).unwrap()
+    Lookup::new(options).unwrap()
 }
 
 /// A tenant with the longest deadline that there is, so that what must not need
@@ -71,8 +75,13 @@ pub(crate) fn request(tenant: &Tenant) -> CallConfigRequest {
 }
 
 pub(crate) async fn resolve(tenant: &Tenant) -> Resolved {
+    resolve_with(&lookup(), tenant).await
+}
+
+/// What a call of that tenant gets.
+pub(crate) async fn resolve_with(lookup: &Lookup, tenant: &Tenant) -> Resolved {
     let deadline = Instant::now() + Duration::from_secs(60);
-    let (lookup, request) = (lookup(), request(tenant));
+    let request = request(tenant);
     soon(
         "a configuration",
         lookup.resolve(tenant, &request, deadline),

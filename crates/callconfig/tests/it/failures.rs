@@ -69,15 +69,18 @@ fn good() -> ResponseTemplate {
 }
 
 #[tokio::test]
-async fn what_passes_by_itself_is_asked_once_more() {
+async fn what_passes_by_itself_is_asked_again_a_few_times() {
     for code in [429, 502, 503, 504] {
-        let (resolved, asked) = against(vec![status(code), good()]).await;
-        fresh(&resolved);
-        assert_eq!(asked, 2, "{code}");
-
+        for failures in 1..5 {
+            let mut answers = vec![status(code); failures];
+            answers.push(good());
+            let (resolved, asked) = against(answers).await;
+            fresh(&resolved);
+            assert_eq!(asked, failures + 1, "{code}");
+        }
         let (resolved, asked) = against(vec![status(code)]).await;
         assert_eq!(resolved.reason, Some(FallbackReason::Status(code)));
-        assert_eq!(asked, 2, "{code}");
+        assert_eq!(asked, 5, "{code}");
     }
 }
 
@@ -142,6 +145,11 @@ async fn a_pause_that_the_backend_asks_for_is_made_or_the_attempt_given_up() {
     }
     let (resolved, _) = against(vec![busy("Wed, 21 Oct 2026 07:28:00 GMT"), good()]).await;
     fresh(&resolved);
+    // A date that is never within a deadline.
+    let far = busy("Fri, 31 Dec 9999 23:59:59 GMT");
+    let (resolved, asked) = against(vec![far, good()]).await;
+    assert_eq!(resolved.reason, Some(FallbackReason::Status(503)));
+    assert_eq!(asked, 1);
 }
 
 async fn hasty(tenant: &Tenant) -> Resolved {
@@ -198,7 +206,9 @@ async fn what_is_not_http_is_no_connection() {
     let backend = Raw::start().await;
     let tenant = tenant(Some(&backend.url()));
     let garbage = async {
-        backend.answer(b"SSH-2.0-OpenSSH_9.6\r\n").await;
+        for _ in 0..4 {
+            backend.answer(b"SSH-2.0-OpenSSH_9.6\r\n").await;
+        }
         backend.answer(b"\0\0\0\0").await;
     };
     let (resolved, ()) = tokio::join!(resolve(&tenant), garbage);
@@ -253,8 +263,8 @@ async fn no_name_no_certificate_and_no_port_are_no_connection() {
     let backend = Raw::start().await;
     let tls = backend.url().replace("http://", "https://");
     let serve = async {
-        // Plain bytes instead of a handshake, twice.
-        for _ in 0..2 {
+        // Plain bytes instead of a handshake, every time.
+        for _ in 0..5 {
             let mut stream = backend.connected().await;
             stream
                 .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")

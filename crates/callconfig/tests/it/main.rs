@@ -2,6 +2,9 @@
 
 mod answers;
 mod bed;
+mod contract;
+mod examples;
 mod failures;
+mod ladder;
 mod request;
 mod up_at_retry;

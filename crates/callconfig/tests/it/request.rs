@@ -73,10 +73,23 @@ async fn a_tenant_with_a_signing_secret_signs_each_attempt() {
     resolve(&tenant).await;
     let requests = server.received_requests().await.unwrap();
     assert_eq!(requests.len(), 2);
+    let traces = requests.iter().map(|r| r.headers["traceparent"].to_str());
+    let traces: Vec<&str> = traces.map(Result::unwrap).collect();
+    assert_ne!(traces[0], traces[1], "each attempt is a span of its own");
     for request in &requests {
+        let key = request.headers["idempotency-key"].to_str().unwrap();
+        let trace = request.headers["traceparent"].to_str().unwrap();
+        let [version, id, span, flags] = trace.split('-').collect::<Vec<_>>()[..] else {
+            panic!("{trace}")
+        };
+        assert_eq!(
+            (version, id, flags),
+            ("00", key.replace('-', "").as_str(), "00")
+        );
+        assert_eq!(span.len(), 16);
         let timestamp = request.headers["trunkline-timestamp"].to_str().unwrap();
         assert!(timestamp.parse::<i64>().unwrap() >= before);
-        // As a backend verifies it: docs/call-config.md.
+        // As a backend verifies it: docs/call-config/README.md.
         let key = hmac::Key::new(hmac::HMAC_SHA256, b"signs-for-acme");
         let signed = [timestamp.as_bytes(), b".", &request.body].concat();
         let tag: String = hmac::sign(&key, &signed)

@@ -105,7 +105,7 @@ impl Fields {
         }
     }
 
-    /// A whole number within `range`.
+    /// A whole number within `range`. `500.0` is one, as JSON Schema has it.
     pub(super) fn integer(
         &mut self,
         path: &'static str,
@@ -114,7 +114,10 @@ impl Fields {
         match self.take(path) {
             None => Ok(None),
             Some(Value::Number(number)) => {
-                let whole = number.as_u64().and_then(|value| u32::try_from(value).ok());
+                let whole = number.as_f64().filter(|value| value.fract() == 0.0);
+                // Beyond the type is beyond every range, and stays so.
+                let whole = whole.filter(|value| (0.0..=f64::from(u32::MAX)).contains(value));
+                let whole = whole.map(|value| value as u32);
                 let (least, most) = (range.start(), range.end());
                 whole
                     .filter(|value| range.contains(value))

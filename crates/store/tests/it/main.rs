@@ -1,6 +1,7 @@
 //! The store against a real Postgres.
 
 mod bed;
+mod call_configs;
 mod calls;
 mod errors;
 mod feed;

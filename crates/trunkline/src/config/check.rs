@@ -54,6 +54,20 @@ pub(super) fn check(config: &Config, problems: &mut Vec<Problem>) {
         config.supervisor.stall_limit_ms,
         1_000..=600_000,
     );
+    let lookup = &config.call_config;
+    for (key, value, bounds) in [
+        ("max_attempts", lookup.max_attempts, 1..=20),
+        ("hedge_after_ms", lookup.hedge_after_ms, 0..=30_000),
+        ("breaker_failures", lookup.breaker_failures, 0..=1_000),
+        ("breaker_pause_ms", lookup.breaker_pause_ms, 100..=600_000),
+        (
+            "last_known_max_age_s",
+            lookup.last_known_max_age_s,
+            0..=trunkline_callconfig::Options::LONGEST_LAST_KNOWN_S.into(),
+        ),
+    ] {
+        range(&format!("call_config.{key}"), value.into(), bounds);
+    }
     let api = &config.api;
     range(
         "api.tls_check_interval_ms",

@@ -18,6 +18,7 @@ use super::runner::Runner;
 use super::tasks::Tasks;
 use super::{ServeError, Stop};
 use crate::config::Config;
+use crate::last_known;
 use crate::records::{self, StoreSink};
 use crate::refusals::{RefusalRecorder, StoreRefusals};
 use crate::states;
@@ -87,8 +88,10 @@ impl Parts {
         let models = trunkline_realtime::Connector::new(config.realtime.clone())
             .map_err(StartError::Models)?;
         let models = Pool::new(models, &config.realtime);
+        let lookup = wiring::lookup(config)?;
+        let last_known = lookup.last_known().clone();
         let services = Arc::new(Services::new(
-            wiring::lookup(config)?,
+            lookup,
             models.clone(),
             wiring::default_provider(config),
             stop.cut.clone(),
@@ -169,6 +172,12 @@ impl Parts {
                 background.clone(),
             )),
         );
+        tasks.spawn("last_known", {
+            let projects = projects.clone();
+            let tenants = move || projects.projects().iter().map(|p| p.id).collect();
+            let run = last_known::run(last_known, store.clone(), tenants, background.clone());
+            endless(run)
+        });
         let states = states::run(store.clone(), reporter, projects, background.clone());
         tasks.spawn("states", endless(states));
         tasks.spawn(CORE, {
