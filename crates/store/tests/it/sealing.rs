@@ -130,7 +130,7 @@ async fn an_empty_text_removes_a_secret() {
     for _ in 0..2 {
         let problem = bed.row("acme").await.tenant.unwrap_err().to_string();
         assert!(
-            problem.starts_with("livekit_api_secret must be"),
+            problem.starts_with("livekit_api_secret is missing"),
             "{problem}"
         );
     }
@@ -235,7 +235,7 @@ async fn a_sealed_value_opens_for_its_own_tenant_only_and_others_load() {
     assert!(bed.row("acme").await.tenant.is_ok());
     let problem = bed.row("bolt").await.tenant.unwrap_err().to_string();
     assert!(
-        problem.starts_with("livekit_api_secret does not open with key k"),
+        problem.starts_with("livekit_api_secret does not open with the sealing key k"),
         "{problem}"
     );
     assert!(

@@ -12,7 +12,7 @@ fn new(slug: &str) -> NewTenant {
     NewTenant::new(
         slug,
         "wss://project.example",
-        format!("key-of-{slug}"),
+        format!("key-of-{}", slug.replace(' ', "-")),
         "a-secret",
     )
 }
@@ -26,7 +26,7 @@ async fn a_plain_insert_and_the_command_make_the_same_tenant() {
     let bed = Bed::start().await;
     bed.execute(
         "INSERT INTO tenants (slug, livekit_url, livekit_api_key, livekit_api_secret)
-         VALUES ('by-sql', 'wss://project.example', 'key', 'a-secret')",
+         VALUES ('by-sql', 'wss://project.example', 'key-of-by-sql', 'a-secret')",
     )
     .await;
     bed.store
@@ -55,7 +55,7 @@ async fn everything_that_is_added_is_read_again() {
     wanted.call_config_signing_secret = Some("a-signing-secret".into());
     wanted.call_config_deadline_ms = 1_500;
     wanted.answer_deadline_ms = 2_500;
-    wanted.default_config = json!({"startMessage": "Hello.", "later": [1]});
+    wanted.default_config = json!({"startMessage": "Hello.", "metadata": {"later": 1}});
     wanted.provider_base_url = Some("wss://model.example/v1".into());
     wanted.provider_api_key = Some("a-model-key".into());
     wanted.max_calls = Some(7);
@@ -242,7 +242,11 @@ async fn rows_that_cannot_be_run_come_with_their_problems_and_do_not_stop_others
         let problem = row.tenant.as_ref().err().map(ToString::to_string);
         match row.slug.as_str() {
             "good" => assert_eq!(problem, None),
-            "no-secret" => assert!(problem.unwrap().starts_with("livekit_api_secret must be")),
+            "no-secret" => assert!(
+                problem
+                    .unwrap()
+                    .starts_with("livekit_api_secret is missing")
+            ),
             "Bad Slug" => assert!(problem.unwrap().starts_with("slug must be")),
             "wrong" => {
                 assert!(!row.enabled);
@@ -263,7 +267,8 @@ async fn rows_that_cannot_be_run_come_with_their_problems_and_do_not_stop_others
 
 #[tokio::test]
 async fn a_default_configuration_that_no_parser_takes_does_not_stop_others() {
-    let bed = Bed::start().await;
+    // As they can stand in a table of before the bound.
+    let bed = Bed::of_migration(7).await;
     bed.insert("good", "secret").await;
     for (slug, json) in [
         (
@@ -278,6 +283,9 @@ async fn a_default_configuration_that_no_parser_takes_does_not_stop_others() {
             "UPDATE tenants SET default_config = {json} WHERE slug = '{slug}'"
         ))
         .await;
+    }
+    bed.store.migrate().await.unwrap();
+    for slug in ["deep", "vast", "long"] {
         let rows = bed.store.tenants().await.unwrap();
         assert!(
             rows.iter()
