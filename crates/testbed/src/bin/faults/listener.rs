@@ -6,7 +6,7 @@ use trunkline_testbed::caller::{Caller, Mark, SAMPLE_RATE};
 use trunkline_testbed::voice::{self, Decoder, Heard};
 
 use crate::silence::{self, Span};
-use crate::site::sentences;
+use crate::site::{ANSWER, sentences};
 
 /// How long a caller hears nothing before it is certain that nobody is there. Callers hang up from
 /// about then.
@@ -14,6 +14,9 @@ pub(crate) const NOBODY_THERE: Duration = Duration::from_secs(10);
 
 /// No turn of an agent's takes longer here, whatever is heard.
 const LONGEST_TURN: Duration = Duration::from_secs(45);
+
+/// How much shorter a sentence may be that a busy line has brought: some packets.
+const TOLERANCE: Duration = Duration::from_millis(100);
 
 /// How often it is looked at what was heard.
 const POLL: Duration = Duration::from_millis(100);
@@ -76,10 +79,11 @@ impl<'a> Listener<'a> {
         loop {
             let ended = self.caller.timeline().ended;
             let heard = self.heard();
+            let sounds = silence::sounds(&self.caller.heard(), SAMPLE_RATE);
             let said = heard
                 .iter()
                 .rev()
-                .find_map(|sentence| Some((self.whole(sentence)?, sentence.until)))
+                .find_map(|sentence| self.whole(sentence, &sounds))
                 .filter(|(_, until)| *until > from);
             let over = |to| Span { from, to };
             if let Some((what, until)) = said {
@@ -89,7 +93,6 @@ impl<'a> Listener<'a> {
                 let at = ended.at.saturating_duration_since(self.active);
                 return (TurnEnd::Over, over(at));
             }
-            let sounds = silence::sounds(&self.caller.heard(), SAMPLE_RATE);
             let last = sounds.last().map_or(from, |sound| sound.to.max(from));
             let silent_for = self.now().saturating_sub(last);
             if silent_for > NOBODY_THERE || began.elapsed() > LONGEST_TURN {
@@ -108,16 +111,39 @@ impl<'a> Listener<'a> {
         self.decoder.heard()
     }
 
-    /// What the sentence is, if it was heard to its end; a word may be lost on the way.
-    fn whole(&self, heard: &Heard) -> Option<&'static str> {
+    /// What the sentence is and when it was over, if it was heard to its end. Words may be lost on
+    /// the way; then its length tells.
+    fn whole(&self, heard: &Heard, sounds: &[Span]) -> Option<(&'static str, Duration)> {
         let known = sentences(self.question);
-        let found = known.iter().find(|(sentence, _)| {
+        let whole = known.iter().find(|(sentence, _)| {
             let last = sentence.rsplit(' ').next().unwrap_or_default();
             let to_its_end = heard.complete || heard.text.ends_with(last);
             to_its_end && voice::is_sentence(&heard.text, sentence)
         });
-        found
-            .map(|(_, what)| *what)
-            .or_else(|| heard.complete.then_some("other words"))
+        if let Some((_, what)) = whole {
+            return Some((what, heard.until));
+        }
+        if heard.complete {
+            // The model may have misheard the question.
+            let is_answer = heard.text.starts_with(ANSWER);
+            let what = if is_answer { "answer" } else { "other words" };
+            return Some((what, heard.until));
+        }
+        let run = silence::run(sounds, heard.at)?;
+        let long_enough = |sentence: &str| {
+            let samples = voice::encode(sentence, SAMPLE_RATE).len();
+            let length = Duration::from_secs(samples as u64) / SAMPLE_RATE;
+            run.length() + TOLERANCE >= length
+        };
+        let (_, what) = known
+            .iter()
+            .find(|(sentence, _)| is_part(&heard.text, sentence) && long_enough(sentence))?;
+        Some((what, run.to))
     }
+}
+
+/// Whether all of these words are in the sentence, in their order.
+fn is_part(words: &str, sentence: &str) -> bool {
+    let mut rest = sentence.split(' ');
+    words.split(' ').all(|word| rest.any(|next| next == word))
 }

@@ -5,13 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use trunkline_testbed::backend::Reply;
-use trunkline_testbed::bed::answer_of;
 use trunkline_testbed::model::{
     Behaviour, Disturbance, Injection, Opening, Reply as Answer, ResponseFault, Script, Turn,
 };
 
 use crate::case::{Case, Moment, Part, Strike};
-use crate::site::TENANT;
+use crate::site::good_reply;
 
 /// Slow, but within every deadline.
 const SLOW: Duration = Duration::from_millis(1_200);
@@ -38,15 +37,14 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 fn backend() -> Vec<Case> {
-    let good = || Reply::Json(answer_of(TENANT));
     let status = |status: u16| {
         let status = status.try_into().unwrap_or_default();
         Reply::Status(status, "no".to_owned())
     };
     let garbage = |text: &str| Reply::Garbage(text.as_bytes().to_vec());
     [
-        ("slow", Reply::after(SLOW, good())),
-        ("far too slow", Reply::after(TOO_SLOW, good())),
+        ("slow", Reply::after(SLOW, good_reply())),
+        ("far too slow", Reply::after(TOO_SLOW, good_reply())),
         ("hanging", Reply::Hang),
         ("hanging in the body", Reply::HangInBody),
         ("cut before the answer", Reply::Close),
@@ -59,7 +57,10 @@ fn backend() -> Vec<Case> {
         ("an answer too large", Reply::Oversize(OVERSIZE)),
         ("refusing with 401", status(401)),
         ("refusing with 503", status(503)),
-        ("refusing once", Reply::sequence([status(503), good()])),
+        (
+            "refusing once",
+            Reply::sequence([status(503), good_reply()]),
+        ),
     ]
     .map(|(fault, reply)| Case::new(Part::Backend, fault).backend(reply))
     .into_iter()

@@ -16,7 +16,7 @@ use crate::silence::{self, Span};
 use crate::site::Site;
 
 /// What the caller asks: long enough that its answer can be disturbed.
-const QUESTION: &str = "When do you open on Sunday morning, and is there coffee?";
+const QUESTION: &str = "When do you open on Sunday?";
 
 /// How long a phone may ring: the answer deadline of 6 s, and what a busy machine adds to it.
 const RING_LIMIT: Duration = Duration::from_secs(20);

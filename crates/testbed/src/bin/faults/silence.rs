@@ -13,6 +13,9 @@ const SOUND: u16 = 500;
 /// The pieces that are judged: a packet's half.
 const FRAME: Duration = Duration::from_millis(10);
 
+/// What a busy line loses at a time, at most. Words are 20 ms apart.
+const BREAK: Duration = Duration::from_millis(200);
+
 /// A time of the call, counted from where both sides hear each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
@@ -58,6 +61,20 @@ pub(crate) fn sounds(pcm: &[i16], rate: u32) -> Vec<Span> {
     sounds
 }
 
+/// The sound around a moment, without a break that is longer than what is lost on a busy line.
+pub(crate) fn run(sounds: &[Span], at: Duration) -> Option<Span> {
+    let mut runs: Vec<Span> = Vec::new();
+    for sound in sounds {
+        match runs.last_mut().filter(|last| last.to + BREAK >= sound.from) {
+            Some(last) => last.to = sound.to,
+            None => runs.push(*sound),
+        }
+    }
+    // The decoder is exact to one of our pieces.
+    let is_around = |run: &Span| run.from <= at + FRAME && at < run.to;
+    runs.into_iter().find(is_around)
+}
+
 /// The longest silence of all turns, if there were any.
 pub(crate) fn longest(turns: &[Span], sounds: &[Span], explained: &[Span]) -> Option<Span> {
     let mut silences: Vec<Span> = turns.to_vec();
@@ -94,6 +111,20 @@ mod tests {
         pcm[160..320].fill(2_000);
         pcm[480] = -2_000;
         assert_eq!(sounds(&pcm, 8_000), [span(20, 40), span(60, 70)]);
+    }
+
+    #[test]
+    fn a_run_of_sound_goes_over_short_breaks() {
+        let heard = [
+            span(0, 300),
+            span(320, 600),
+            span(700, 900),
+            span(1_200, 1_500),
+        ];
+        let at = |ms| run(&heard, Duration::from_millis(ms));
+        assert_eq!(at(310), Some(span(0, 900)));
+        assert_eq!(at(1_195), Some(span(1_200, 1_500)));
+        assert_eq!(at(2_000), None);
     }
 
     #[test]

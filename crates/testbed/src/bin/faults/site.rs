@@ -8,7 +8,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::json;
 use tokio::net::TcpListener;
 use trunkline_testbed::backend::{Backend, Reply};
-use trunkline_testbed::bed::{Bed, answer_of, default_message_of, start_message_of};
+use trunkline_testbed::bed::{Bed, answer_of};
 use trunkline_testbed::caller::{Caller, CallerOptions};
 use trunkline_testbed::livekit::{LiveKitOptions, LiveKitServer};
 use trunkline_testbed::model::{ModelOptions, SimulatedModel};
@@ -17,8 +17,9 @@ use trunkline_testbed::proxy::Proxy;
 
 use crate::case::Case;
 
-/// What the agents call themselves.
-pub(crate) const TENANT: &str = "harbour";
+/// How the agent greets: with what the backend says, and with the tenant's default.
+const GREETING: &str = "Harbour office, good morning.";
+const DEFAULT_GREETING: &str = "This is the harbour, hello.";
 
 /// A server that all cases' starting makes slow.
 const REGISTER_LIMIT: Duration = Duration::from_secs(60);
@@ -49,7 +50,7 @@ impl Site {
         .await?;
         let (backend, backend_url) = if case.backend_listens {
             let reply = case.backend.clone();
-            let reply = reply.unwrap_or_else(|| Reply::Json(answer_of(TENANT)));
+            let reply = reply.unwrap_or_else(good_reply);
             let backend = Backend::start(reply).await?;
             let url = backend.url();
             (Some(backend), url)
@@ -68,7 +69,7 @@ impl Site {
         .bind(backend_url)
         .bind(model.base_url())
         .bind(model.api_key().expose_secret())
-        .bind(json!({ "startMessage": default_message_of(TENANT) }))
+        .bind(json!({ "startMessage": DEFAULT_GREETING }))
         .execute(&bed.sql)
         .await
         .context("onboarding a tenant")?;
@@ -97,17 +98,23 @@ impl Site {
     }
 }
 
-/// What the agent may say that is known beforehand: what is heard of it may lack a word.
-pub(crate) fn sentences(question: &str) -> [(String, &'static str); 3] {
-    [
-        (start_message_of(TENANT), "greeting"),
-        (default_message_of(TENANT), "default greeting"),
-        (answer_to(question), "answer"),
-    ]
+/// What a backend answers that works.
+pub(crate) fn good_reply() -> Reply {
+    let mut answer = answer_of("harbour");
+    answer["startMessage"] = json!(GREETING);
+    Reply::Json(answer)
 }
 
-pub(crate) fn answer_to(question: &str) -> String {
-    format!("You said: {question}")
+/// How every answer to a question begins.
+pub(crate) const ANSWER: &str = "You said:";
+
+/// What the agent may say that is known beforehand.
+pub(crate) fn sentences(question: &str) -> [(String, &'static str); 3] {
+    [
+        (GREETING.to_owned(), "greeting"),
+        (DEFAULT_GREETING.to_owned(), "default greeting"),
+        (format!("{ANSWER} {question}"), "answer"),
+    ]
 }
 
 /// Waits until the product takes calls for a tenant.
