@@ -117,8 +117,8 @@ impl<'a> Listener<'a> {
         let known = sentences(self.question);
         let whole = known.iter().find(|(sentence, _)| {
             let last = sentence.rsplit(' ').next().unwrap_or_default();
-            let to_its_end = heard.complete || heard.text.ends_with(last);
-            to_its_end && voice::is_sentence(&heard.text, sentence)
+            let has_its_end = heard.text.ends_with(last) && is_part(&heard.text, sentence);
+            has_its_end || (heard.complete && voice::is_sentence(&heard.text, sentence))
         });
         if let Some((_, what)) = whole {
             return Some((what, heard.until));
