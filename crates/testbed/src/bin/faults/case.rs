@@ -6,6 +6,8 @@ use std::time::Duration;
 use trunkline_testbed::backend::Reply;
 use trunkline_testbed::model::{Behaviour, Injection};
 
+use crate::matrix;
+
 /// What fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Part {
@@ -87,7 +89,7 @@ impl Case {
             fault,
             backend: None,
             backend_listens: true,
-            model: Behaviour::default(),
+            model: matrix::working(),
             strike: None,
         }
     }

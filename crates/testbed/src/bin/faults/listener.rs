@@ -6,7 +6,7 @@ use trunkline_testbed::caller::{Caller, Mark, SAMPLE_RATE};
 use trunkline_testbed::voice::{self, Decoder, Heard};
 
 use crate::silence::{self, Span};
-use crate::site::{ANSWER, sentences};
+use crate::site::{ANSWER, GOING_ON, sentences};
 
 /// How long a caller hears nothing before it is certain that nobody is there. Callers hang up from
 /// about then.
@@ -117,7 +117,9 @@ impl<'a> Listener<'a> {
         let known = sentences(self.question);
         let whole = known.iter().find(|(sentence, _)| {
             let last = sentence.rsplit(' ').next().unwrap_or_default();
-            let has_its_end = heard.text.ends_with(last) && is_part(&heard.text, sentence);
+            // Two sentences of which one broke off may be taken for one.
+            let is_its_own = is_part(&heard.text, sentence) || sentence == GOING_ON;
+            let has_its_end = heard.text.ends_with(last) && is_its_own;
             has_its_end || (heard.complete && voice::is_sentence(&heard.text, sentence))
         });
         if let Some((_, what)) = whole {

@@ -10,7 +10,7 @@ use trunkline_testbed::model::{
 };
 
 use crate::case::{Case, Moment, Part, Strike};
-use crate::site::good_reply;
+use crate::site::{GOING_ON, good_reply};
 
 /// Slow, but within every deadline.
 const SLOW: Duration = Duration::from_millis(1_200);
@@ -103,7 +103,7 @@ fn model_before() -> Vec<Case> {
     let openings = openings.map(|(fault, opening)| {
         Case::new(Part::ModelBefore, fault).model(Behaviour {
             opening,
-            ..Behaviour::default()
+            ..working()
         })
     });
     let greetings = greetings.map(|(fault, response)| {
@@ -184,7 +184,7 @@ fn second_session() -> Vec<Case> {
     let openings = openings.map(|(fault, opening)| {
         let next = Behaviour {
             opening,
-            ..Behaviour::default()
+            ..working()
         };
         (fault, next)
     });
@@ -262,7 +262,25 @@ fn closed(after: Duration) -> ResponseFault {
 fn disturbed(disturbance: Disturbance) -> Behaviour {
     Behaviour {
         disturbance,
+        ..working()
+    }
+}
+
+/// A model that works.
+pub(crate) fn working() -> Behaviour {
+    Behaviour {
+        script: Script::new(words),
         ..Behaviour::default()
+    }
+}
+
+/// What the model says: what it is told to, what it has understood, or, told to go on where it
+/// stopped, that it does.
+fn words(turn: &Turn) -> Answer {
+    let goes_on = turn.ordered_words().is_none() && turn.user.is_empty();
+    match goes_on {
+        true => Answer::say(GOING_ON),
+        false => Answer::obedient(turn),
     }
 }
 
@@ -282,7 +300,7 @@ fn failing(fault: ResponseFault, turns: Turns) -> Behaviour {
     let failures = Arc::new(AtomicUsize::new(0));
     Behaviour {
         script: Script::new(move |turn: &Turn| {
-            let answer = Answer::obedient(turn);
+            let answer = words(turn);
             let is_greeting = turn.ordered_words().is_some();
             let fails = match turns {
                 Turns::Greetings => is_greeting,
@@ -295,6 +313,6 @@ fn failing(fault: ResponseFault, turns: Turns) -> Behaviour {
                 false => answer,
             }
         }),
-        ..Behaviour::default()
+        ..working()
     }
 }

@@ -108,9 +108,13 @@ pub(crate) fn good_reply() -> Reply {
 /// How every answer to a question begins.
 pub(crate) const ANSWER: &str = "You said:";
 
+/// What the model says when a new session has taken the place of one that broke off.
+pub(crate) const GOING_ON: &str = "As I was saying, come in.";
+
 /// What the agent may say that is known beforehand.
-pub(crate) fn sentences(question: &str) -> [(String, &'static str); 3] {
+pub(crate) fn sentences(question: &str) -> [(String, &'static str); 4] {
     [
+        (GOING_ON.to_owned(), "going on"),
         (GREETING.to_owned(), "greeting"),
         (DEFAULT_GREETING.to_owned(), "default greeting"),
         (format!("{ANSWER} {question}"), "answer"),
