@@ -10,6 +10,7 @@ mod common;
 mod conversation;
 mod drain;
 mod examples;
+mod faults;
 mod hangup;
 mod leaks;
 mod lookup;

@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::recording::{Level, Voice};
-use super::timeline::{Ended, Ending};
+use super::timeline::{Away, Ended, Ending};
 use super::{CallerOptions, SAMPLE_RATE, Shared, Written};
 
 /// Telling the room of the new status takes one round trip on this machine.
@@ -210,10 +210,31 @@ impl Leg {
                     });
                 }
             }
+            RoomEvent::Reconnecting => self.line_lost(),
+            RoomEvent::Reconnected => self.line_found(),
             RoomEvent::Disconnected { reason } => return Some(reason.into()),
             _ => (),
         }
         None
+    }
+
+    fn line_lost(&self) {
+        let away = Away {
+            from: Instant::now(),
+            to: None,
+        };
+        self.shared
+            .timeline
+            .send_modify(|timeline| timeline.away.push(away));
+    }
+
+    fn line_found(&self) {
+        let now = Instant::now();
+        self.shared.timeline.send_modify(|timeline| {
+            if let Some(away) = timeline.away.last_mut() {
+                away.to.get_or_insert(now);
+            }
+        });
     }
 
     fn joined(&self, participant: &RemoteParticipant) {

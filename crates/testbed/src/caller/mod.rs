@@ -28,7 +28,7 @@ use self::microphone::Microphone;
 pub use self::options::{CallerId, CallerOptions};
 pub use self::recording::Mark;
 use self::recording::Recording;
-pub use self::timeline::{Ended, Ending, Timeline};
+pub use self::timeline::{Away, Ended, Ending, Timeline};
 
 /// Samples a second of everything that a caller says and hears, mono. The
 /// bridge itself takes part at 48 kHz; half of that holds all that a phone
@@ -209,6 +209,18 @@ impl Caller {
     #[must_use]
     pub fn heard_at(&self, sample: usize) -> Option<Instant> {
         self.shared.recording.lock().instant_of(sample)
+    }
+
+    /// When the first sound since then was heard, to within a few packets.
+    #[must_use]
+    pub fn sound_since(&self, mark: Mark) -> Option<Instant> {
+        self.shared.recording.lock().sound_after(mark)
+    }
+
+    /// When the first silence of at least this length since then began, to within a few packets.
+    #[must_use]
+    pub fn silence_since(&self, mark: Mark, length: Duration) -> Option<Instant> {
+        self.shared.recording.lock().silence_after(mark, length)
     }
 
     /// Waits until what was heard so far is as wanted. The question is asked

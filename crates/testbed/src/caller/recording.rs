@@ -108,6 +108,29 @@ impl Recording {
         Some(self.opened? + offset)
     }
 
+    /// When the first sound after a place was heard.
+    pub(super) fn sound_after(&self, mark: Mark) -> Option<Instant> {
+        let is_sound = |sample: &i16| sample.unsigned_abs() > SOUND;
+        let offset = self.since(mark).iter().position(is_sound)?;
+        self.instant_of(mark.0 + offset)
+    }
+
+    /// Since when, after a place, there has been silence of at least this length.
+    pub(super) fn silence_after(&self, mark: Mark, length: Duration) -> Option<Instant> {
+        let wanted = self.samples_in(length);
+        let mut silent = 0;
+        for (offset, sample) in self.since(mark).iter().enumerate() {
+            silent = match sample.unsigned_abs() > SOUND {
+                true => 0,
+                false => silent + 1,
+            };
+            if silent >= wanted {
+                return self.instant_of(mark.0 + offset + 1 - silent);
+            }
+        }
+        None
+    }
+
     fn samples_in(&self, time: Duration) -> usize {
         // At most an hour of samples, or the answer is only compared with that.
         (time.as_secs_f64() * f64::from(self.rate)) as usize
@@ -219,6 +242,26 @@ mod tests {
         let mark = recording.mark();
         recording.hear(&mut voice, start + ms(3), &[2; 3]);
         assert_eq!(recording.since(mark), [2; 3]);
+    }
+
+    #[test]
+    fn sound_and_silence_are_found_where_they_begin() {
+        let (mut recording, start) = open();
+        let mut voice = Voice::default();
+        recording.hear(&mut voice, start, &[0; 10]);
+        let mark = recording.mark();
+        let speech = [
+            [0; 5].as_slice(),
+            &[9_000; 20],
+            &[0; 3],
+            &[9_000; 10],
+            &[0; 30],
+        ]
+        .concat();
+        recording.hear(&mut voice, start + ms(10), &speech);
+        assert_eq!(recording.sound_after(mark), Some(start + ms(15)));
+        assert_eq!(recording.silence_after(mark, ms(10)), Some(start + ms(48)));
+        assert_eq!(recording.silence_after(mark, ms(31)), None);
     }
 
     #[test]

@@ -22,8 +22,19 @@ pub struct Timeline {
     pub active: Option<Instant>,
     /// Something was heard that was not silence.
     pub first_sound: Option<Instant>,
+    /// When the phone's own connection to the room was away: nobody could have been heard.
+    pub away: Vec<Away>,
     /// It was over.
     pub ended: Option<Ended>,
+}
+
+/// A time without a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Away {
+    /// When it was noticed.
+    pub from: Instant,
+    /// When it was over, if it is.
+    pub to: Option<Instant>,
 }
 
 /// The end of a call.
@@ -72,6 +83,7 @@ impl Timeline {
             answered: None,
             active: None,
             first_sound: None,
+            away: Vec::new(),
             ended: None,
         }
     }

@@ -339,6 +339,15 @@ impl LiveKitServer {
         self.start_again().await
     }
 
+    /// The process's id, by which it is measured.
+    ///
+    /// # Errors
+    /// When it is stopped.
+    pub fn pid(&self) -> anyhow::Result<i32> {
+        let server = self.server.as_ref().context("livekit-server is stopped")?;
+        server.server_pid()
+    }
+
     /// The end of the server's log, for a failed test's story.
     #[must_use]
     pub fn log_tail(&self) -> String {

@@ -1,11 +1,14 @@
 //! `./dev bench`: what the media engine costs, whether it leaks, and how it sounds, beside
-//! Google's C++ engine through the official Python SDK; and what tenants cost, beside
-//! livekit-agents.
+//! Google's C++ engine through the official Python SDK; what tenants cost, and how quick and how
+//! dear calls are, beside livekit-agents.
 //!
 //! Each prints text for people and, as its last line, one JSON object.
 
 mod allocations;
+mod call;
+mod call_script;
 mod child;
+mod deployment;
 mod engine;
 mod fidelity;
 mod idle_agents;
@@ -44,6 +47,8 @@ enum What {
     Fidelity(fidelity::FidelityArguments),
     /// What tenants cost that wait for calls, and how soon a change is in effect
     Tenants(tenants::TenantsArguments),
+    /// What calls cost, and how soon their callers hear something
+    Call(call::CallArguments),
     /// A process that sits in rooms
     #[command(hide = true)]
     Rooms(rooms::RoomsArguments),
@@ -66,6 +71,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         What::Leaks(arguments) => return leaks::run(arguments).await,
         What::Fidelity(arguments) => fidelity::run(arguments).await?,
         What::Tenants(arguments) => tenants::run(arguments).await?,
+        What::Call(arguments) => call::run(arguments).await?,
         What::Rooms(arguments) => rooms::run(arguments).await?,
         What::Pairs(arguments) => pair::run(arguments).await?,
         What::Visitor => visitor::run().await?,

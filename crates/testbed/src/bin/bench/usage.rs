@@ -59,6 +59,11 @@ impl Usage {
         })
     }
 
+    /// Cores that a process kept busy that was started after `earlier`, a look at another one.
+    pub(crate) fn cores_since_start(&self, earlier: &Self) -> f64 {
+        self.cpu.as_secs_f64() / self.at.duration_since(earlier.at).as_secs_f64()
+    }
+
     /// What happened since `earlier`.
     pub(crate) fn since(&self, earlier: &Self) -> Span {
         let wall = self.at.duration_since(earlier.at);
