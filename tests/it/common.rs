@@ -70,11 +70,12 @@ pub(crate) struct Record {
     pub(crate) outcome: String,
     pub(crate) config_source: Option<String>,
     pub(crate) fallback_reason: Option<String>,
+    pub(crate) model: Option<String>,
 }
 
 /// Waits for the record of the call in a room.
 pub(crate) async fn record_of(sql: &PgPool, room: &str) -> anyhow::Result<Record> {
-    let query = "SELECT outcome, config_source, fallback_reason FROM calls WHERE room = $1";
+    let query = "SELECT outcome, config_source, fallback_reason, model FROM calls WHERE room = $1";
     eventually(async || {
         let found = sqlx::query_as::<_, Record>(query).bind(room);
         let found = found.fetch_optional(sql).await?;

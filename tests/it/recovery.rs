@@ -1,12 +1,17 @@
 //! The model fails in mid-call, and the caller has the answer all the same.
 
+use std::io::Cursor;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use trunkline_testbed::bed::{Bed, start_message_of};
+use secrecy::{ExposeSecret as _, SecretString};
+use trunkline_testbed::bed::{Bed, REGISTER_LIMIT, start_message_of};
 use trunkline_testbed::caller::Caller;
-use trunkline_testbed::model::{Behaviour, Opening, Reply, ResponseFault, Role, Script, Turn};
+use trunkline_testbed::model::{
+    Behaviour, ModelOptions, Opening, Reply, ResponseFault, Role, Script, SimulatedModel, Turn,
+};
+use trunkline_testbed::voice;
 
 use crate::common::{SOON, hears, record_of, say};
 
@@ -33,6 +38,22 @@ fn answer(turn: &Turn) -> String {
     let mut said = turn.history.iter().rev();
     let latest = said.find(|(role, _)| *role == Role::User);
     format!("You said: {}", latest.map_or("", |(_, text)| text))
+}
+
+/// A file with these words in it.
+fn wav(words: &str) -> anyhow::Result<Vec<u8>> {
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 24_000,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut file = Cursor::new(Vec::new());
+    let mut writer = hound::WavWriter::new(&mut file, spec)?;
+    let sound = voice::encode(words, spec.sample_rate);
+    sound.iter().try_for_each(|s| writer.write_sample(*s))?;
+    writer.finalize()?;
+    Ok(file.into_inner())
 }
 
 async fn greeted(bed: &Bed) -> anyhow::Result<Caller> {
@@ -105,6 +126,84 @@ async fn with_no_new_session_to_be_had_the_caller_hears_the_apology() -> anyhow:
             since.iter().filter(|sample| sample.abs() > 8_000).count() > 2_400
         })
         .await?;
+    caller.wait_ended(SOON).await?;
+    let record = record_of(&bed.sql, caller.room()).await?;
+    assert_eq!(record.outcome, "model_failed");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_model_answers_what_the_first_one_refuses_in_mid_call() -> anyhow::Result<()> {
+    let bed = Bed::prepare(&["harbour"], ModelOptions::default(), &[]).await?;
+    let key = SecretString::from("sk-of-the-second-model");
+    let second = SimulatedModel::start(ModelOptions {
+        api_key: Some(key.clone()),
+        ..ModelOptions::default()
+    })
+    .await?;
+    bed.onboard(bed.project("harbour")).await?;
+    sqlx::query(
+        "UPDATE tenants SET fallback_provider = 'openai', fallback_provider_base_url = $1, \
+         fallback_provider_api_key = $2, fallback_model = 'the-second'",
+    )
+    .bind(second.base_url())
+    .bind(key.expose_secret())
+    .execute(&bed.sql)
+    .await?;
+    let version: i64 = sqlx::query_scalar("SELECT version FROM tenants")
+        .fetch_one(&bed.sql)
+        .await?;
+    bed.product
+        .project_until("harbour", REGISTER_LIMIT, |project| {
+            project.state == "registered" && project.version >= version
+        })
+        .await?;
+
+    let after = Duration::ZERO;
+    bed.model
+        .behave(failing(ResponseFault::Closed { code: 1011, after }, 1));
+    let caller = greeted(&bed).await?;
+    bed.model.behave(Behaviour {
+        opening: Opening::Refused(503),
+        ..Behaviour::default()
+    });
+    say(&caller, "When do you open?").await;
+    hears(&caller, "You said: When do you open?").await?;
+    let room = caller.room().to_owned();
+    caller.hang_up().await?;
+    let record = record_of(&bed.sql, &room).await?;
+    assert_eq!(record.outcome, "caller_hung_up");
+    assert_eq!(record.model.as_deref(), Some("the-second"));
+    assert_eq!(second.sessions().len(), 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenants_own_apology_is_heard_and_a_file_that_cannot_be_played_is_noted()
+-> anyhow::Result<()> {
+    let bed = Bed::start(&["harbour"]).await?;
+    bed.execute("UPDATE tenants SET apology_audio = 'no sound'")
+        .await?;
+    bed.product
+        .project_until("harbour", SOON, |project| {
+            let reason = project.reason.as_deref().unwrap_or_default();
+            project.state == "registered" && reason.contains("apology_audio cannot be played")
+        })
+        .await?;
+    let words = "The harbour is closed by a storm";
+    sqlx::query("UPDATE tenants SET apology_audio = $1")
+        .bind(wav(words)?)
+        .execute(&bed.sql)
+        .await?;
+    bed.product
+        .project_until("harbour", SOON, |project| project.reason.is_none())
+        .await?;
+    bed.model.behave(Behaviour {
+        opening: Opening::Refused(503),
+        ..Behaviour::default()
+    });
+    let caller = bed.project("harbour").ring().await?;
+    hears(&caller, words).await?;
     caller.wait_ended(SOON).await?;
     let record = record_of(&bed.sql, caller.room()).await?;
     assert_eq!(record.outcome, "model_failed");

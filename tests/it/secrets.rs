@@ -18,6 +18,7 @@ use crate::leaks::Leaks;
 /// JSON, in URLs and in base64 are among them.
 const BEARER: &str = "b/e+a=r&er?of~harbour-0001";
 const SIGNING: &str = "s/i+g=n&ing?of~harbour-0002";
+const SECOND_MODEL_KEY: &str = "sk-se/c+ond=key&of~harbour-0007";
 /// Credentials that are refused, or that never get so far.
 const WRONG_SECRET: &str = "wr/on+g-secret-of-lantern-00003";
 const WRONG_MODEL_KEY: &str = "sk-wr/on+g-key-of-harbour-00004";
@@ -65,11 +66,12 @@ async fn no_secret_is_anywhere_after_a_run_with_calls_a_token_and_refused_creden
         bed.onboard(bed.project(tenant)).await?;
     }
     sqlx::query(
-        "UPDATE tenants SET call_config_bearer = $1, call_config_signing_secret = $2 \
-         WHERE slug = 'harbour'",
+        "UPDATE tenants SET call_config_bearer = $1, call_config_signing_secret = $2, \
+         fallback_provider = 'openai', fallback_provider_api_key = $3 WHERE slug = 'harbour'",
     )
     .bind(BEARER)
     .bind(SIGNING)
+    .bind(SECOND_MODEL_KEY)
     .execute(&bed.sql)
     .await?;
     for tenant in tenants {
@@ -81,6 +83,7 @@ async fn no_secret_is_anywhere_after_a_run_with_calls_a_token_and_refused_creden
     for (name, secret) in [
         ("the bearer", BEARER),
         ("the signing secret", SIGNING),
+        ("the second model's key", SECOND_MODEL_KEY),
         ("the wrong secret", WRONG_SECRET),
         ("the wrong model key", WRONG_MODEL_KEY),
         ("the misplaced secret", MISPLACED),

@@ -269,9 +269,7 @@ impl Drive {
                 self.machine.handle(Instant::now(), Input::Cut(cuts));
             }
             Effect::Resume => self.speaker.resume(),
-            Effect::PlayApology { language } => {
-                self.play_recording(&apology::in_language(language.as_deref()));
-            }
+            Effect::PlayApology { language } => self.apologise(language.as_deref()),
             Effect::PlayRecording(pcm) => self.play_recording(&pcm),
             Effect::FetchRecording { url, deadline } => self.fetch_recording(url, deadline),
             Effect::Transfer { identity, to } => self.transfer(identity, to),
@@ -292,6 +290,19 @@ impl Drive {
             }
             .boxed(),
         );
+    }
+
+    /// With the tenant's own words, where it has any that can be played.
+    fn apologise(&self, language: Option<&str>) {
+        let own = self.tenant.fallback.apology.as_ref();
+        let own = own.and_then(|file| {
+            recording::read_apology(file.as_bytes())
+                .inspect_err(
+                    |problem| tracing::warn!(%problem, "the tenant's apology is not played"),
+                )
+                .ok()
+        });
+        self.play_recording(&own.unwrap_or_else(|| apology::in_language(language)));
     }
 
     fn play_recording(&self, pcm: &[i16]) {
@@ -342,7 +353,8 @@ impl Drive {
             let Some(endpoint) = endpoint else {
                 return Err(Input::ModelUnreachable {
                     reason: "there is no key for the model's provider: set the tenant's \
-                             provider_api_key or the process's provider.api_key"
+                             provider_api_key (or fallback_provider_api_key, for the second \
+                             model) or the process's provider.api_key"
                         .to_owned(),
                     retry: Retry::Useless,
                 });

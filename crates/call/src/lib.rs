@@ -42,6 +42,7 @@ pub use check::{
     Check, CheckName, CheckReport, CheckStatus, Registration, SampleCall, judge_registrations,
 };
 pub use live::{CallNews, CallStep, Entered, LiveCall, LiveCalls, Progress};
+pub use recording::{InvalidRecording, check_apology};
 
 /// What the calls of a process share.
 pub struct Services {
@@ -100,9 +101,34 @@ impl Services {
         })
     }
 
-    /// Whether there is a key for a tenant's model; without one its callers hear the apology.
-    pub fn has_model_key(&self, tenant: &Tenant) -> bool {
-        self.endpoint(&tenant.provider).is_some()
+    /// What a tenant lacks, or has in a form that is of no use, though its calls are taken.
+    pub fn shortfalls(&self, tenant: &Tenant) -> Vec<String> {
+        let mut shortfalls = Vec::new();
+        let second = tenant.fallback.second_model.as_ref();
+        if self.endpoint(&tenant.provider).is_none() {
+            let heard = match second {
+                Some(_) => "have the second model alone",
+                None => "hear the apology",
+            };
+            shortfalls.push(format!(
+                "there is no key for the model, so callers {heard}; set provider_api_key of the \
+                 row, or provider.api_key of the process"
+            ));
+        }
+        if second.is_some_and(|second| self.endpoint(&second.provider).is_none()) {
+            shortfalls.push(
+                "there is no key for the second model, so it cannot take over; set \
+                 fallback_provider_api_key of the row"
+                    .to_owned(),
+            );
+        }
+        let apology = tenant.fallback.apology.as_ref();
+        if let Some(Err(problem)) = apology.map(|apology| check_apology(apology.as_bytes())) {
+            shortfalls.push(format!(
+                "apology_audio cannot be played, so callers hear the built-in apology: {problem}"
+            ));
+        }
+        shortfalls
     }
 }
 

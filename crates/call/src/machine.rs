@@ -37,6 +37,7 @@ use trunkline_realtime::{ItemId, ResponseId};
 
 use crate::conversation::Conversation;
 use crate::live::{CallStep, Progress};
+use crate::recording::MAX_APOLOGY_SECONDS;
 
 pub(crate) use io::{Ear, Effect, Input, Provider, Retry};
 
@@ -70,8 +71,10 @@ const MODEL_ATTEMPTS: u32 = 3;
 /// How long a sentence may go on once the call is told to end.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 /// How long the apology may take, from the decision to its last sound: the
-/// longest recording has 10 s, and `active` may still be awaited.
+/// longest recording of ours has 10 s, and `active` may still be awaited.
 const APOLOGY_LIMIT: Duration = Duration::from_secs(20);
+/// The same with a recording of the tenant's own.
+const OWN_APOLOGY_LIMIT: Duration = Duration::from_secs(MAX_APOLOGY_SECONDS as u64 + 10);
 /// How long the phone side may take to leave after BYE (10 to 20 ms are usual).
 const LEAVE_WAIT: Duration = Duration::from_secs(2);
 
@@ -184,6 +187,7 @@ pub(crate) struct CallMachine {
     waiting: Duration,
     /// When the sound that has come will have been heard.
     heard_by: Option<Instant>,
+    apology_limit: Duration,
     /// To whom the call goes after the apology.
     transfer_to: Option<TransferTarget>,
     outcome: Option<CallOutcome>,
@@ -240,6 +244,10 @@ impl CallMachine {
             keys: String::new(),
             waiting: Duration::ZERO,
             heard_by: None,
+            apology_limit: match tenant.fallback.apology {
+                Some(_) => OWN_APOLOGY_LIMIT,
+                None => APOLOGY_LIMIT,
+            },
             transfer_to: tenant.fallback.transfer_to.clone(),
             outcome: None,
             detail: None,

@@ -10,33 +10,66 @@ pub(crate) const MAX_BYTES: usize = 10 * 1024 * 1024;
 /// What is played of it at most, in samples: five minutes.
 const MAX_SAMPLES: usize = 5 * 60 * SAMPLE_RATE as usize;
 
+/// The longest apology of a tenant's own, in seconds. A caller hears it in place of an
+/// agent, and it is unpacked for each call that hears it.
+pub(crate) const MAX_APOLOGY_SECONDS: u32 = 60;
+
 /// Why a recording cannot be played.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum InvalidRecording {
+pub enum InvalidRecording {
+    /// Another kind of file.
     #[error("it is no WAV file with PCM samples ({0})")]
     NotWav(#[from] hound::Error),
+    /// Nothing that a phone call has.
     #[error(
         "it has {channels} channels of {bits} bits at {rate} Hz; 1 or 2 channels of 8, 16, 24 or 32 bits at 8,000 to 48,000 Hz are played"
     )]
-    Unusual { channels: u16, bits: u16, rate: u32 },
+    Unusual {
+        /// How many.
+        channels: u16,
+        /// Of a sample.
+        bits: u16,
+        /// In samples a second.
+        rate: u32,
+    },
+    /// It has no samples.
     #[error("there is no sound in it")]
     Empty,
+    /// It breaks off.
+    #[error("it breaks off: its header tells of more sound than there is")]
+    Short,
+    /// More than a caller is made to listen to.
+    #[error("it is of more than {MAX_APOLOGY_SECONDS} seconds")]
+    Long,
+}
+
+/// Whether a file can be played as a tenant's apology, by what its header says: a look
+/// that costs nothing.
+///
+/// # Errors
+/// When it cannot.
+pub fn check_apology(file: &[u8]) -> Result<(), InvalidRecording> {
+    let reader = WavReader::new(Cursor::new(file))?;
+    let spec = usual(&reader)?;
+    let bytes = u64::from(reader.len()) * u64::from(spec.bits_per_sample.div_ceil(8));
+    match reader.duration() {
+        0 => Err(InvalidRecording::Empty),
+        _ if bytes > file.len() as u64 => Err(InvalidRecording::Short),
+        samples if samples > MAX_APOLOGY_SECONDS * spec.sample_rate => Err(InvalidRecording::Long),
+        _ => Ok(()),
+    }
+}
+
+/// Reads a tenant's apology.
+pub(crate) fn read_apology(file: &[u8]) -> Result<Vec<i16>, InvalidRecording> {
+    check_apology(file)?;
+    read(file)
 }
 
 /// Reads a WAV file.
 pub(crate) fn read(file: &[u8]) -> Result<Vec<i16>, InvalidRecording> {
     let reader = WavReader::new(Cursor::new(file))?;
-    let spec = reader.spec();
-    let usual = (1..=2).contains(&spec.channels)
-        && (8_000..=48_000).contains(&spec.sample_rate)
-        && [8, 16, 24, 32].contains(&spec.bits_per_sample);
-    if !usual {
-        return Err(InvalidRecording::Unusual {
-            channels: spec.channels,
-            bits: spec.bits_per_sample,
-            rate: spec.sample_rate,
-        });
-    }
+    let spec = usual(&reader)?;
     let mono = mixed(samples(reader, spec)?, spec.channels);
     let mut pcm = resampled(&mono, spec.sample_rate, SAMPLE_RATE);
     pcm.truncate(MAX_SAMPLES);
@@ -44,6 +77,21 @@ pub(crate) fn read(file: &[u8]) -> Result<Vec<i16>, InvalidRecording> {
         return Err(InvalidRecording::Empty);
     }
     Ok(pcm)
+}
+
+fn usual(reader: &WavReader<Cursor<&[u8]>>) -> Result<WavSpec, InvalidRecording> {
+    let spec = reader.spec();
+    let is_usual = (1..=2).contains(&spec.channels)
+        && (8_000..=48_000).contains(&spec.sample_rate)
+        && [8, 16, 24, 32].contains(&spec.bits_per_sample);
+    if !is_usual {
+        return Err(InvalidRecording::Unusual {
+            channels: spec.channels,
+            bits: spec.bits_per_sample,
+            rate: spec.sample_rate,
+        });
+    }
+    Ok(spec)
 }
 
 /// All samples, as 16 bits.
@@ -146,6 +194,28 @@ mod tests {
         let wide = wav(spec(6, 48_000, 16), 0..6);
         let problem = read(&wide).unwrap_err().to_string();
         assert!(problem.contains("6 channels"), "{problem}");
+    }
+
+    #[test]
+    fn an_apology_is_judged_by_its_header() {
+        let seconds = |seconds: u32| wav(spec(1, 8_000, 8), (0..8_000 * seconds).map(|_| 1));
+        let longest = seconds(MAX_APOLOGY_SECONDS);
+        check_apology(&longest).unwrap();
+        assert_eq!(
+            read_apology(&longest).unwrap().len(),
+            (MAX_APOLOGY_SECONDS * SAMPLE_RATE) as usize
+        );
+        for (file, problem) in [
+            (b"hello".to_vec(), "no WAV file"),
+            (seconds(0), "no sound"),
+            (seconds(MAX_APOLOGY_SECONDS + 1), "more than 60 seconds"),
+            (longest[..1_000].to_vec(), "breaks off"),
+            (wav(spec(6, 48_000, 16), 0..6), "6 channels"),
+        ] {
+            let told = check_apology(&file).unwrap_err().to_string();
+            assert!(told.contains(problem), "{told}");
+            assert!(read_apology(&file).is_err());
+        }
     }
 
     #[test]

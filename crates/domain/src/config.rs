@@ -33,7 +33,7 @@ pub const MAX_PROMPT_CHARS: usize = 64 * 1024;
 /// The longest start message, in characters: four minutes of speech.
 pub const MAX_START_MESSAGE_CHARS: usize = 4096;
 /// The longest model or voice name, in characters.
-const MAX_NAME_CHARS: usize = 128;
+pub const MAX_NAME_CHARS: usize = 128;
 /// The longest `metadata`, in bytes of JSON: it is kept with each call's record.
 pub const MAX_METADATA_BYTES: usize = 4 * 1024;
 

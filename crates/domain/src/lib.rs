@@ -8,6 +8,7 @@
 mod access;
 mod chain;
 mod config;
+mod fallback;
 mod ids;
 mod known_answer;
 mod outcome;
@@ -25,9 +26,10 @@ pub use chain::chain;
 pub use config::{
     CallAction, CallConfig, CallConfigPatch, ConversationLimits, Eagerness, FirstSpeaker,
     InvalidConfig, Language, MAX_CONFIG_BYTES, MAX_DEFAULT_CONFIG_BYTES, MAX_METADATA_BYTES,
-    MAX_PROMPT_CHARS, MAX_START_MESSAGE_CHARS, NoiseReduction, Temperature, Transcription,
-    TransferTarget, TurnDetection,
+    MAX_NAME_CHARS, MAX_PROMPT_CHARS, MAX_START_MESSAGE_CHARS, NoiseReduction, Temperature,
+    Transcription, TransferTarget, TurnDetection,
 };
+pub use fallback::{ApologyAudio, Fallback, MAX_APOLOGY_BYTES, SecondModel};
 pub use ids::{AgentName, CallId, Deployment, InvalidName, TenantId, TenantSlug, TenantVersion};
 pub use known_answer::{BackendMark, KnownAnswer};
 pub use outcome::{CallOutcome, CallRecord, CallTimes, ConfigSource};
@@ -38,8 +40,7 @@ pub use secret::same_secret;
 pub use shorten::shorten;
 pub use sip::{CallDirection, CallStatus, MAX_ATTRIBUTES, SipParticipant};
 pub use tenant::{
-    DEFAULT_AGENT_NAME, Fallback, InvalidKey, InvalidTenant, Limits, LiveKitProject,
-    LookupSettings, MAX_AGENT_NAMES, ProviderKind, ProviderSettings, SecondModel, Tenant,
-    TenantFields, check_key,
+    DEFAULT_AGENT_NAME, InvalidKey, InvalidTenant, Limits, LiveKitProject, LookupSettings,
+    MAX_AGENT_NAMES, ProviderKind, ProviderSettings, Tenant, TenantFields, check_key,
 };
 pub use tokens::without_tokens;

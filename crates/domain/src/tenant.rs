@@ -6,9 +6,10 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use crate::fallback::{ApologyAudio, Fallback, SecondModel};
 use crate::{
-    AgentName, CallConfig, CallConfigPatch, CallsPerSecond, Deployment, Reach, TenantId,
-    TenantSlug, TenantVersion, TransferTarget, same_secret,
+    AgentName, CallConfig, CallConfigPatch, CallsPerSecond, Deployment, MAX_NAME_CHARS, Reach,
+    TenantId, TenantSlug, TenantVersion, TransferTarget, same_secret,
 };
 
 /// The agent name of a tenant that names none.
@@ -24,6 +25,9 @@ const MAX_SECRET_BYTES: usize = 4096;
 const MAX_URL_CHARS: usize = 2048;
 /// The longest call that a tenant can set as its limit, in minutes: a day.
 const MAX_CALL_MINUTES: i32 = 24 * 60;
+
+/// The schemes of a model's address.
+const PROVIDER_SCHEMES: [&str; 4] = ["wss", "ws", "https", "http"];
 
 /// A LiveKit project: where it is and how to prove that we may use it.
 #[derive(Debug, Clone)]
@@ -76,26 +80,6 @@ pub struct ProviderSettings {
     pub base_url: Option<Url>,
     /// `None`: the process's default.
     pub api_key: Option<SecretString>,
-}
-
-/// Another model, for when the first cannot be had.
-#[derive(Debug, Clone)]
-pub struct SecondModel {
-    /// Where it is.
-    pub provider: ProviderSettings,
-    /// The vendor's name of the model.
-    pub model: String,
-    /// The vendor's name of the voice.
-    pub voice: String,
-}
-
-/// What callers get when something fails.
-#[derive(Debug, Clone, Default)]
-pub struct Fallback {
-    /// Takes over when the first model cannot be had, or is lost in mid-call.
-    pub second_model: Option<SecondModel>,
-    /// To whom a call is passed on after the apology. `None`: it ends.
-    pub transfer_to: Option<TransferTarget>,
 }
 
 /// What a tenant may use.
@@ -203,6 +187,20 @@ pub struct TenantFields {
     pub provider_base_url: Option<String>,
     /// The model's key.
     pub provider_api_key: Option<SecretString>,
+    /// Which wire the second model speaks. `None`: there is no second model.
+    pub fallback_provider: Option<String>,
+    /// Where the second model is.
+    pub fallback_provider_base_url: Option<String>,
+    /// The second model's key.
+    pub fallback_provider_api_key: Option<SecretString>,
+    /// The second model's name.
+    pub fallback_model: Option<String>,
+    /// The second model's voice.
+    pub fallback_voice: Option<String>,
+    /// To whom a call is passed on after the apology.
+    pub fallback_transfer_to: Option<String>,
+    /// The apology, where the tenant has one of its own.
+    pub apology_audio: Option<ApologyAudio>,
     /// Calls at the same time.
     pub max_calls: Option<i32>,
     /// New calls per second.
@@ -242,6 +240,13 @@ impl TenantFields {
             provider: ProviderKind::OpenAi.as_str().to_owned(),
             provider_base_url: None,
             provider_api_key: None,
+            fallback_provider: None,
+            fallback_provider_base_url: None,
+            fallback_provider_api_key: None,
+            fallback_model: None,
+            fallback_voice: None,
+            fallback_transfer_to: None,
+            apology_audio: None,
             max_calls: None,
             calls_per_second: None,
             max_call_minutes: None,
@@ -316,14 +321,31 @@ impl TryFrom<TenantFields> for Tenant {
             500..=60_000,
         );
         let default_config = check.config(&fields.default_config);
-        let provider = check.provider(&fields.provider);
+        let provider = check.provider("provider", &fields.provider);
         let base_url = fields
             .provider_base_url
             .as_deref()
-            .map(|u| check.url("provider_base_url", u, &["wss", "ws", "https", "http"]));
+            .map(|u| check.url("provider_base_url", u, &PROVIDER_SCHEMES));
         if let Some(key) = &fields.provider_api_key {
             check.key("provider_api_key", key.expose_secret());
         }
+        let second_kind = fields
+            .fallback_provider
+            .as_deref()
+            .map(|p| check.provider("fallback_provider", p));
+        let second_base_url = fields
+            .fallback_provider_base_url
+            .as_deref()
+            .map(|u| check.url("fallback_provider_base_url", u, &PROVIDER_SCHEMES));
+        if let Some(key) = &fields.fallback_provider_api_key {
+            check.key("fallback_provider_api_key", key.expose_secret());
+        }
+        check.vendor_name("fallback_model", fields.fallback_model.as_deref());
+        check.vendor_name("fallback_voice", fields.fallback_voice.as_deref());
+        let transfer_to = fields
+            .fallback_transfer_to
+            .as_deref()
+            .map(|to| check.transfer_target("fallback_transfer_to", to));
         let max_calls = fields.max_calls.map(|n| check.count("max_calls", n));
         let calls_per_second = fields
             .calls_per_second
@@ -342,6 +364,21 @@ impl TryFrom<TenantFields> for Tenant {
         let recordings = reach(confined("call_config_url") || confined("default_config"));
 
         check.finish(|| {
+            let default_config = default_config?;
+            let second_base_url = flat(second_base_url)?;
+            let second_model = flat(second_kind)?.map(|kind| SecondModel {
+                provider: ProviderSettings {
+                    kind,
+                    base_url: second_base_url,
+                    api_key: fields.fallback_provider_api_key,
+                },
+                model: fields
+                    .fallback_model
+                    .unwrap_or_else(|| default_config.model.clone()),
+                voice: fields
+                    .fallback_voice
+                    .unwrap_or_else(|| default_config.voice.clone()),
+            });
             Some(Self {
                 id: fields.id,
                 slug: slug?,
@@ -362,14 +399,18 @@ impl TryFrom<TenantFields> for Tenant {
                     reach: lookup_reach,
                 }),
                 answer_deadline,
-                default_config: default_config?,
+                default_config,
                 recordings,
                 provider: ProviderSettings {
                     kind: provider?,
                     base_url: flat(base_url)?,
                     api_key: fields.provider_api_key,
                 },
-                fallback: Fallback::default(),
+                fallback: Fallback {
+                    second_model,
+                    transfer_to: flat(transfer_to)?,
+                    apology: fields.apology_audio,
+                },
                 limits: Limits {
                     max_calls: flat(max_calls)?,
                     calls_per_second: flat(calls_per_second)?,
@@ -513,12 +554,31 @@ impl Check {
         }
     }
 
-    fn provider(&mut self, text: &str) -> Option<ProviderKind> {
+    fn provider(&mut self, field: &str, text: &str) -> Option<ProviderKind> {
         if text == ProviderKind::OpenAi.as_str() {
             return Some(ProviderKind::OpenAi);
         }
-        self.problems.push("provider must be openai".to_owned());
+        self.problems.push(format!("{field} must be openai"));
         None
+    }
+
+    /// The name of a model or a voice, as in a configuration.
+    fn vendor_name(&mut self, field: &str, text: Option<&str>) {
+        if text.is_some_and(|text| !(1..=MAX_NAME_CHARS).contains(&text.chars().count())) {
+            self.problems.push(format!(
+                "{field} must be of 1 to {MAX_NAME_CHARS} characters"
+            ));
+        }
+    }
+
+    fn transfer_target(&mut self, field: &str, text: &str) -> Option<TransferTarget> {
+        let target = TransferTarget::new(text);
+        if target.is_none() {
+            self.problems.push(format!(
+                "{field} must be a number (+15551234567), or a tel: or sip: address"
+            ));
+        }
+        target
     }
 
     fn count(&mut self, field: &str, value: i32) -> Option<NonZeroU32> {
@@ -634,6 +694,71 @@ mod tests {
     }
 
     #[test]
+    fn a_second_model_is_there_when_its_provider_is_and_takes_its_names_from_the_default() {
+        let second = |change: fn(&mut TenantFields)| {
+            let mut fields = TenantFields {
+                default_config: r#"{"model": "first", "voice": "cedar"}"#.into(),
+                fallback_provider_base_url: Some("wss://other.example/v1".into()),
+                fallback_provider_api_key: Some("key-of-other".into()),
+                ..fields()
+            };
+            change(&mut fields);
+            Tenant::try_from(fields).unwrap().fallback.second_model
+        };
+        assert!(second(|_| {}).is_none());
+        let named = second(|f| f.fallback_provider = Some("openai".into())).unwrap();
+        assert_eq!((&*named.model, &*named.voice), ("first", "cedar"));
+        let host = named.provider.base_url.unwrap();
+        assert_eq!(host.host_str(), Some("other.example"));
+        assert!(named.provider.api_key.is_some());
+        let other = second(|f| {
+            f.fallback_provider = Some("openai".into());
+            f.fallback_model = Some("second".into());
+            f.fallback_voice = Some("ash".into());
+        });
+        let other = other.unwrap();
+        assert_eq!((&*other.model, &*other.voice), ("second", "ash"));
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_fallback_is_said_by_field() {
+        let wrong = TenantFields {
+            fallback_provider: Some("nobody".into()),
+            fallback_provider_base_url: Some("ftp://other.example".into()),
+            fallback_provider_api_key: Some("a b".into()),
+            fallback_model: Some("".into()),
+            fallback_voice: Some("v".repeat(129)),
+            fallback_transfer_to: Some("the office".into()),
+            ..fields()
+        };
+        let problems = Tenant::try_from(wrong).unwrap_err().problems;
+        let names: Vec<&str> = problems
+            .iter()
+            .filter_map(|p| p.split(' ').next())
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "fallback_provider",
+                "fallback_provider_base_url",
+                "fallback_provider_api_key",
+                "fallback_model",
+                "fallback_voice",
+                "fallback_transfer_to",
+            ]
+        );
+        let good = TenantFields {
+            fallback_transfer_to: Some("+15551234567".into()),
+            apology_audio: Some(ApologyAudio::from(vec![7; 100])),
+            ..fields()
+        };
+        let fallback = Tenant::try_from(good).unwrap().fallback;
+        let to = fallback.transfer_to.unwrap();
+        assert_eq!(to.as_str(), "tel:+15551234567");
+        assert_eq!(fallback.apology.unwrap().as_bytes().len(), 100);
+    }
+
+    #[test]
     fn a_password_in_a_url_is_refused_and_not_repeated() {
         let mut wrong = fields();
         wrong.call_config_url = Some("https://user:hunter2@acme.example/".into());
@@ -649,15 +774,18 @@ mod tests {
             call_config_bearer: secret(),
             call_config_signing_secret: secret(),
             provider_api_key: secret(),
+            fallback_provider: Some("openai".into()),
+            fallback_provider_api_key: secret(),
             ..fields()
         };
         let tenant = Tenant::try_from(all()).unwrap();
         let shown = format!(
-            "{:?} {tenant:?} {:?} {:?} {:?}",
+            "{:?} {tenant:?} {:?} {:?} {:?} {:?}",
             all(),
             tenant.project,
             tenant.lookup,
-            tenant.provider
+            tenant.provider,
+            tenant.fallback,
         );
         assert!(shown.contains("acme.livekit.cloud"), "{shown}");
         assert!(!shown.contains("s3cr3t"), "{shown}");
@@ -666,6 +794,7 @@ mod tests {
             call_config_bearer: Some("s3cr3t\n".into()),
             call_config_signing_secret: Some("s3cr3t\n".into()),
             provider_api_key: Some("s3cr3t\n".into()),
+            fallback_provider_api_key: Some("s3cr3t\n".into()),
             ..fields()
         };
         let error = Tenant::try_from(wrong).unwrap_err();
@@ -681,6 +810,8 @@ mod tests {
         other.calls_per_second = Some(0.5);
         other.max_call_minutes = Some(30);
         other.agent_names = vec!["b".into(), "c".into()];
+        other.fallback_provider = Some("openai".into());
+        other.fallback_transfer_to = Some("+15551234567".into());
         assert!(tenant.same_registration(&Tenant::try_from(other).unwrap()));
         for change in [
             |f: &mut TenantFields| f.livekit_api_secret = "another".into(),

@@ -28,6 +28,7 @@ pub(crate) enum Column {
     CallConfigBearer,
     CallConfigSigningSecret,
     ProviderApiKey,
+    FallbackProviderApiKey,
 }
 
 impl Column {
@@ -37,6 +38,7 @@ impl Column {
             Self::CallConfigBearer => "call_config_bearer",
             Self::CallConfigSigningSecret => "call_config_signing_secret",
             Self::ProviderApiKey => "provider_api_key",
+            Self::FallbackProviderApiKey => "fallback_provider_api_key",
         }
     }
 }

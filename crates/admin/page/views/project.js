@@ -188,6 +188,15 @@ function settings(tenant) {
       ['Model wire', tenant.provider],
       ['Model at', tenant.provider_base_url && h('code', {}, tenant.provider_base_url)],
       ['Model key', secret(tenant.provider_api_key)],
+      ['Second model', tenant.fallback_provider
+        && [tenant.fallback_provider, tenant.fallback_model].filter(Boolean).join(', ')],
+      ['Second model at', tenant.fallback_provider_base_url
+        && h('code', {}, tenant.fallback_provider_base_url)],
+      ['Second model voice', tenant.fallback_voice],
+      ['Second model key', tenant.fallback_provider && secret(tenant.fallback_provider_api_key)],
+      ['Passed on to', tenant.fallback_transfer_to],
+      ['Apology', tenant.apology_audio_bytes
+        ? `its own, ${Math.ceil(tenant.apology_audio_bytes / 1024)} KiB` : 'the built-in one'],
       ['Calls at once', tenant.max_calls ?? 'as many as the process takes'],
       ['Calls per second', tenant.calls_per_second ?? 'as many as come'],
       ['Longest call', tenant.max_call_minutes ? `${tenant.max_call_minutes} min` : 'no limit'],

@@ -3,17 +3,21 @@
 
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use trunkline_domain::MAX_APOLOGY_BYTES;
 
 use super::problem::{FieldProblem, Kind, Problem};
 
 /// A body of JSON.
 pub(crate) struct Json<T>(pub(crate) T);
+
+/// A body that is a recording, whatever its header says of it.
+pub(crate) struct Wav(pub(crate) Vec<u8>);
 
 /// The query.
 pub(crate) struct Query<T>(pub(crate) T);
@@ -32,16 +36,32 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
             ));
         }
         let body = Bytes::from_request(request, state).await;
-        let body = body.map_err(|rejection| match rejection {
-            BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
-                Problem::new(
-                    Kind::TooLarge,
-                    format!("{} bytes are taken at the most", super::MAX_BODY_BYTES),
-                )
-            }
-            _ => Problem::new(Kind::Malformed, "the body broke off"),
-        })?;
+        let body = body.map_err(|rejection| unread(&rejection, super::MAX_BODY_BYTES))?;
         parse(&body).map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Wav {
+    type Rejection = Problem;
+
+    async fn from_request(mut request: Request, state: &S) -> Result<Self, Problem> {
+        DefaultBodyLimit::max(MAX_APOLOGY_BYTES).apply(&mut request);
+        let body = Bytes::from_request(request, state).await;
+        body.map(|body| Self(body.into()))
+            .map_err(|rejection| unread(&rejection, MAX_APOLOGY_BYTES))
+    }
+}
+
+/// Why a body of so many bytes at most was not read.
+fn unread(rejection: &BytesRejection, most: usize) -> Problem {
+    match rejection {
+        BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
+            Problem::new(
+                Kind::TooLarge,
+                format!("{most} bytes are taken at the most"),
+            )
+        }
+        _ => Problem::new(Kind::Malformed, "the body broke off"),
     }
 }
 

@@ -199,6 +199,11 @@ async fn everything_that_is_wrong_with_a_tenant_is_said_at_once() {
             json!({"call_config_bearer": 123_456_789}),
             "call_config_bearer",
         ),
+        (json!({"fallback_provider": "nobody"}), "fallback_provider"),
+        (
+            json!({"fallback_transfer_to": "me"}),
+            "fallback_transfer_to",
+        ),
         (json!({"version": 7}), "version"),
         (json!({"default_config": []}), "default_config"),
     ] {
@@ -383,4 +388,81 @@ async fn a_twin_is_refused_and_unknown_fields_of_the_configuration_are_named() {
     twin["livekit_url"] = json!("wss://a.example:");
     let (_, problem) = bed.post(&bed.admin, "/v1/tenants", twin).await.problem(422);
     assert_eq!(problem["errors"][0]["field"], "livekit_url", "{problem}");
+}
+
+/// Half a second of silence, as a file.
+fn wav() -> Vec<u8> {
+    let sound = [0_u8; 8_000];
+    let mut file = b"RIFF".to_vec();
+    file.extend_from_slice(&(36 + sound.len() as u32).to_le_bytes());
+    file.extend_from_slice(b"WAVEfmt ");
+    // 16 bytes of PCM: 1 channel, 8,000 Hz, 16,000 bytes a second, 2 bytes of 16 bits each.
+    for word in [16, 1 | 1 << 16, 8_000, 16_000, 2 | 16 << 16] {
+        file.extend_from_slice(&u32::to_le_bytes(word));
+    }
+    file.extend_from_slice(b"data");
+    file.extend_from_slice(&(sound.len() as u32).to_le_bytes());
+    file.extend_from_slice(&sound);
+    file
+}
+
+#[tokio::test]
+async fn a_fallback_is_set_shown_without_its_secret_and_taken_away() {
+    let bed = Bed::start().await;
+    let own = bed.tenant("acme").await;
+    let token = bed.token("of-acme", Admin, Some(own)).await;
+    let second = json!({
+        "fallback_provider": "openai",
+        "fallback_provider_base_url": "wss://second.example/v1",
+        "fallback_provider_api_key": SECRETS[2],
+        "fallback_model": "second",
+        "fallback_transfer_to": "+15551234567",
+    });
+    let changed = bed.patch(&token, "acme", None, second).await.is(200);
+    assert_eq!(changed["fallback_provider_api_key"], json!({"set": true}));
+    assert_eq!(changed["fallback_model"], "second");
+    assert_eq!(changed["fallback_voice"], Value::Null);
+    assert_eq!(changed["apology_audio_bytes"], Value::Null);
+
+    // A secret is not sent elsewhere, and nothing leads inside.
+    for (url, field) in [
+        ("wss://other.example/v1", "fallback_provider_api_key"),
+        ("ws://10.0.0.1/v1", "fallback_provider_base_url"),
+    ] {
+        let change = json!({"fallback_provider_base_url": url});
+        let refused = bed.patch(&token, "acme", None, change).await;
+        let (_, problem) = refused.problem(422);
+        assert!(
+            column(&json!({"items": problem["errors"]}), "field").contains(&json!(field)),
+            "{problem:#}"
+        );
+    }
+
+    let path = "/v1/tenants/acme/apology";
+    let put = async |version: Option<&str>, body: Vec<u8>| {
+        let mut request = bed.request(&token, Method::PUT, path);
+        if let Some(version) = version {
+            request = request.header("if-match", version);
+        }
+        let request = request.header("content-type", "audio/wav").body(body);
+        bed.send(request).await
+    };
+    let file = wav();
+    let told = put(None, file.clone()).await.is(200);
+    assert_eq!(told["apology_audio_bytes"], file.len());
+    put(Some("\"1\""), file.clone()).await.problem(412);
+    for (body, status) in [(b"hello".to_vec(), 422), (vec![0; 2_097_153], 413)] {
+        put(None, body).await.problem(status);
+    }
+    let row = bed.store.tenant("acme").await.unwrap().unwrap();
+    let audio = row.tenant.unwrap().fallback.apology.clone().unwrap();
+    assert_eq!(audio.as_bytes(), file);
+    let gone = bed.delete(&token, path).await.is(200);
+    assert_eq!(gone["apology_audio_bytes"], Value::Null);
+
+    let none = json!({"fallback_provider": null, "fallback_provider_api_key": null});
+    let changed = bed.patch(&token, "acme", None, none).await.is(200);
+    assert_eq!(changed["fallback_provider_api_key"], json!({"set": false}));
+    let operator = bed.token("operator", Operator, Some(own)).await;
+    bed.delete(&operator, path).await.problem(403);
 }

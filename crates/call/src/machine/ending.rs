@@ -7,8 +7,7 @@ use trunkline_realtime::{Command, Line, Role};
 
 use super::timers::Timer;
 use super::{
-    ACTIVE_WAIT, APOLOGY_LIMIT, CallMachine, Effect, LAST_WORDS, LEAVE_WAIT, Model, Phase,
-    TRANSFER_WAIT,
+    ACTIVE_WAIT, CallMachine, Effect, LAST_WORDS, LEAVE_WAIT, Model, Phase, TRANSFER_WAIT,
 };
 use crate::assignment::JobStatus;
 
@@ -152,7 +151,7 @@ impl CallMachine {
             self.timers.set(Timer::Active, now + ACTIVE_WAIT);
         }
         self.phase = Phase::Closing;
-        self.timers.set(Timer::End, now + APOLOGY_LIMIT);
+        self.timers.set(Timer::End, now + self.apology_limit);
     }
 
     /// Passes the phone side on to somebody else.

@@ -12,13 +12,13 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sqlx::{Connection as _, PgConnection};
-use trunkline_domain::{InvalidTenant, TenantFields, TenantId};
+use trunkline_domain::{ApologyAudio, InvalidTenant, TenantFields, TenantId};
 use uuid::Uuid;
 
 use super::actor::Actor;
 use super::change::{ChangeError, Expected, hold};
 use super::new::{AddError, NewTenant, Sealed, insert};
-use super::read::{Selection, select};
+use super::read::{Recordings, Selection, select};
 use super::record::without_login;
 use super::strict::judge_new;
 use super::twin::twins;
@@ -45,6 +45,8 @@ pub struct TenantImport {
     /// The secrets that it had where the document was made. A new tenant must be
     /// given them, or told to be without.
     pub had_secrets: Vec<String>,
+    /// Whether it had an apology of its own there, which the document does not hold.
+    pub had_apology: bool,
 }
 
 /// Whether it is done.
@@ -214,7 +216,16 @@ async fn take(
 ) -> Result<(TenantId, Imported), Refusal> {
     match hold(transaction, &entry.slug, entry.expected).await {
         Ok((id, version)) => {
-            let rows = select(transaction, Selection::of(&entry.slug)).await?;
+            // Only what is to be told from another recording is read.
+            let recordings = match entry.change.apology_audio {
+                Some(_) => Recordings::Read,
+                None => Recordings::Left,
+            };
+            let selection = Selection {
+                recordings,
+                ..Selection::of(&entry.slug)
+            };
+            let rows = select(transaction, selection).await?;
             let Some(row) = rows.into_iter().next() else {
                 unreachable!("the row is held by this transaction");
             };
@@ -229,7 +240,7 @@ async fn take(
             } else {
                 ImportAction::Changed
             };
-            let new_version = write(transaction, &fields, &change.default_config, sealed).await?;
+            let new_version = write(transaction, &fields, &change, sealed).await?;
             let imported = Imported {
                 slug: entry.slug,
                 action,
@@ -312,6 +323,10 @@ fn missing(entry: &TenantImport) -> Vec<String> {
             change.call_config_signing_secret.is_some(),
         ),
         (Column::ProviderApiKey, change.provider_api_key.is_some()),
+        (
+            Column::FallbackProviderApiKey,
+            change.fallback_provider_api_key.is_some(),
+        ),
     ];
     for (column, is_told) in optional {
         let name = column.name();
@@ -322,6 +337,13 @@ fn missing(entry: &TenantImport) -> Vec<String> {
                  without"
             ));
         }
+    }
+    if entry.had_apology && change.apology_audio.is_none() {
+        missing.push(
+            "apology_audio was set where the document was made, and is not in it: add it as \
+             {\"from\": \"file:PATH\"}, or null to do without"
+                .to_owned(),
+        );
     }
     missing
 }
@@ -361,6 +383,11 @@ fn keep_same_secrets(change: &mut TenantChange, now: &TenantFields) -> Map<Strin
             &mut change.provider_api_key,
             &now.provider_api_key,
         ),
+        (
+            Column::FallbackProviderApiKey,
+            &mut change.fallback_provider_api_key,
+            &now.fallback_provider_api_key,
+        ),
     ] {
         if new
             .as_ref()
@@ -378,14 +405,22 @@ fn keep_same_secrets(change: &mut TenantChange, now: &TenantFields) -> Map<Strin
 /// Old and new value of what is not the same, without secrets.
 fn differences(old: &TenantFields, new: &TenantFields) -> Map<String, Value> {
     let pairs = shown(old).into_iter().zip(shown(new));
-    let changed = pairs.filter(|((_, old), (_, new))| old != new);
+    // Two recordings can have the same length.
+    let is_other_apology = old.apology_audio != new.apology_audio;
+    let changed = pairs.filter(|((name, old), (_, new))| {
+        old != new || (is_other_apology && *name == "apology_audio")
+    });
     changed
         .map(|((name, old), (_, new))| (name.to_owned(), json!({ "old": old, "new": new })))
         .collect()
 }
 
-fn shown(fields: &TenantFields) -> [(&'static str, Value); 14] {
+fn shown(fields: &TenantFields) -> [(&'static str, Value); 20] {
     let url = |url: &Option<String>| url.as_deref().map(without_login);
+    let length = |apology: &Option<ApologyAudio>| {
+        let length = apology.as_ref().map(|apology| apology.as_bytes().len());
+        length.map(|length| format!("{length} bytes"))
+    };
     let config: Value = serde_json::from_str(&fields.default_config).unwrap_or_default();
     [
         ("enabled", json!(fields.enabled)),
@@ -402,6 +437,15 @@ fn shown(fields: &TenantFields) -> [(&'static str, Value); 14] {
         ("default_config", config),
         ("provider", json!(fields.provider)),
         ("provider_base_url", json!(url(&fields.provider_base_url))),
+        ("fallback_provider", json!(fields.fallback_provider)),
+        (
+            "fallback_provider_base_url",
+            json!(url(&fields.fallback_provider_base_url)),
+        ),
+        ("fallback_model", json!(fields.fallback_model)),
+        ("fallback_voice", json!(fields.fallback_voice)),
+        ("fallback_transfer_to", json!(fields.fallback_transfer_to)),
+        ("apology_audio", json!(length(&fields.apology_audio))),
         ("max_calls", json!(fields.max_calls)),
         ("calls_per_second", json!(fields.calls_per_second)),
         ("max_call_minutes", json!(fields.max_call_minutes)),
@@ -432,6 +476,13 @@ impl NewTenant {
             provider: change.provider.unwrap_or(new.provider),
             provider_base_url: change.provider_base_url.flatten(),
             provider_api_key: change.provider_api_key.flatten(),
+            fallback_provider: change.fallback_provider.flatten(),
+            fallback_provider_base_url: change.fallback_provider_base_url.flatten(),
+            fallback_provider_api_key: change.fallback_provider_api_key.flatten(),
+            fallback_model: change.fallback_model.flatten(),
+            fallback_voice: change.fallback_voice.flatten(),
+            fallback_transfer_to: change.fallback_transfer_to.flatten(),
+            apology_audio: change.apology_audio.flatten(),
             max_calls: change.max_calls.flatten(),
             calls_per_second: change.calls_per_second.flatten(),
             max_call_minutes: change.max_call_minutes.flatten(),

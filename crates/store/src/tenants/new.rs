@@ -4,7 +4,8 @@ use secrecy::SecretString;
 use serde_json::{Map, Value};
 use sqlx::{Connection as _, PgConnection};
 use trunkline_domain::{
-    DEFAULT_AGENT_NAME, InvalidTenant, ProviderKind, TenantFields, TenantId, TenantVersion,
+    ApologyAudio, DEFAULT_AGENT_NAME, InvalidTenant, ProviderKind, TenantFields, TenantId,
+    TenantVersion,
 };
 use uuid::Uuid;
 
@@ -43,6 +44,13 @@ pub struct NewTenant {
     pub provider: String,
     pub provider_base_url: Option<String>,
     pub provider_api_key: Option<SecretString>,
+    pub fallback_provider: Option<String>,
+    pub fallback_provider_base_url: Option<String>,
+    pub fallback_provider_api_key: Option<SecretString>,
+    pub fallback_model: Option<String>,
+    pub fallback_voice: Option<String>,
+    pub fallback_transfer_to: Option<String>,
+    pub apology_audio: Option<ApologyAudio>,
     pub max_calls: Option<i32>,
     pub calls_per_second: Option<f64>,
     pub max_call_minutes: Option<i32>,
@@ -96,6 +104,13 @@ impl NewTenant {
             provider: ProviderKind::OpenAi.as_str().to_owned(),
             provider_base_url: None,
             provider_api_key: None,
+            fallback_provider: None,
+            fallback_provider_base_url: None,
+            fallback_provider_api_key: None,
+            fallback_model: None,
+            fallback_voice: None,
+            fallback_transfer_to: None,
+            apology_audio: None,
             max_calls: None,
             calls_per_second: None,
             max_call_minutes: None,
@@ -123,6 +138,13 @@ impl NewTenant {
             provider: self.provider.clone(),
             provider_base_url: self.provider_base_url.clone(),
             provider_api_key: self.provider_api_key.clone(),
+            fallback_provider: self.fallback_provider.clone(),
+            fallback_provider_base_url: self.fallback_provider_base_url.clone(),
+            fallback_provider_api_key: self.fallback_provider_api_key.clone(),
+            fallback_model: self.fallback_model.clone(),
+            fallback_voice: self.fallback_voice.clone(),
+            fallback_transfer_to: self.fallback_transfer_to.clone(),
+            apology_audio: self.apology_audio.clone(),
             max_calls: self.max_calls,
             calls_per_second: self.calls_per_second,
             max_call_minutes: self.max_call_minutes,
@@ -168,6 +190,7 @@ pub(super) struct Sealed {
     call_config_bearer: Option<Vec<u8>>,
     call_config_signing_secret: Option<Vec<u8>>,
     provider_api_key: Option<Vec<u8>>,
+    fallback_provider_api_key: Option<Vec<u8>>,
 }
 
 impl Sealed {
@@ -188,6 +211,10 @@ impl Sealed {
                 &new.call_config_signing_secret,
             )?,
             provider_api_key: optional(Column::ProviderApiKey, &new.provider_api_key)?,
+            fallback_provider_api_key: optional(
+                Column::FallbackProviderApiKey,
+                &new.fallback_provider_api_key,
+            )?,
         })
     }
 }
@@ -206,11 +233,13 @@ pub(super) async fn insert(
             agent_names, deployment, call_config_url, call_config_bearer_sealed,
             call_config_signing_secret_sealed, call_config_deadline_ms, answer_deadline_ms,
             default_config, provider, provider_base_url, provider_api_key_sealed, max_calls,
-            calls_per_second, max_call_minutes
+            calls_per_second, max_call_minutes, fallback_provider, fallback_provider_base_url,
+            fallback_provider_api_key_sealed, fallback_model, fallback_voice,
+            fallback_transfer_to, apology_audio
         )
         VALUES (
             $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
-            $20
+            $20, $21, $22, $23, $24, $25, $26, $27
         )
         ON CONFLICT (slug) DO NOTHING
         RETURNING version
@@ -235,6 +264,13 @@ pub(super) async fn insert(
         new.max_calls,
         new.calls_per_second,
         new.max_call_minutes,
+        new.fallback_provider,
+        new.fallback_provider_base_url,
+        sealed.fallback_provider_api_key,
+        new.fallback_model,
+        new.fallback_voice,
+        new.fallback_transfer_to,
+        new.apology_audio.as_ref().map(ApologyAudio::as_bytes),
     )
     .fetch_optional(transaction)
     .await?;
@@ -253,12 +289,14 @@ mod tests {
         new.call_config_bearer = secret();
         new.call_config_signing_secret = secret();
         new.provider_api_key = secret();
+        new.fallback_provider_api_key = secret();
         let change = TenantChange {
             livekit_api_key: Some("APInew".to_owned()),
             livekit_api_secret: secret(),
             call_config_bearer: Some(secret()),
             call_config_signing_secret: Some(secret()),
             provider_api_key: Some(secret()),
+            fallback_provider_api_key: Some(secret()),
             ..TenantChange::default()
         };
         let shown = format!("{new:?} {change:?}");

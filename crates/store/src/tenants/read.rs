@@ -21,7 +21,11 @@ impl Store {
     pub async fn tenants(&self) -> Result<Vec<TenantRow>, StoreError> {
         let keyring = &self.keyring;
         self.with(async |connection: &mut PgConnection| {
-            let rows = select(connection, Selection::default()).await?;
+            let selection = Selection {
+                recordings: Recordings::Read,
+                ..Selection::default()
+            };
+            let rows = select(connection, selection).await?;
             Ok(finish(connection, keyring, rows).await)
         })
         .await
@@ -34,7 +38,11 @@ impl Store {
     pub async fn tenant(&self, slug: &str) -> Result<Option<TenantRow>, StoreError> {
         let keyring = &self.keyring;
         self.with(async |connection: &mut PgConnection| {
-            let rows = select(connection, Selection::of(slug)).await?;
+            let selection = Selection {
+                recordings: Recordings::Read,
+                ..Selection::of(slug)
+            };
+            let rows = select(connection, selection).await?;
             Ok(finish(connection, keyring, rows).await.pop())
         })
         .await
@@ -53,6 +61,7 @@ pub(crate) async fn read_marks(connection: &mut PgConnection) -> Result<Vec<RowM
                 OR call_config_bearer IS NOT NULL
                 OR call_config_signing_secret IS NOT NULL
                 OR provider_api_key IS NOT NULL
+                OR fallback_provider_api_key IS NOT NULL
             ) AS "is_clear!"
         FROM tenants
         WHERE removed_at IS NULL
@@ -77,6 +86,7 @@ pub(crate) async fn read_rows(
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     let selection = Selection {
         ids: Some(&ids),
+        recordings: Recordings::Read,
         ..Selection::default()
     };
     let rows = select(connection, selection).await?;
@@ -142,6 +152,17 @@ pub(super) struct Selection<'a> {
     pub(super) enabled: Option<bool>,
     /// `None`: all.
     pub(super) limit: Option<i64>,
+    pub(super) recordings: Recordings,
+}
+
+/// Whether the recordings of the rows are read, which are the largest part of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Recordings {
+    /// By those who change or show a row: its length is enough to them.
+    #[default]
+    Left,
+    /// By those who run its calls.
+    Read,
 }
 
 impl<'a> Selection<'a> {
@@ -182,6 +203,15 @@ pub(super) async fn select(
             provider_base_url,
             provider_api_key AS "provider_api_key: _",
             provider_api_key_sealed,
+            fallback_provider,
+            fallback_provider_base_url,
+            fallback_provider_api_key AS "fallback_provider_api_key: _",
+            fallback_provider_api_key_sealed,
+            fallback_model,
+            fallback_voice,
+            fallback_transfer_to,
+            CASE WHEN $8 THEN apology_audio END AS apology_audio,
+            octet_length(apology_audio) AS apology_audio_bytes,
             max_calls,
             calls_per_second,
             max_call_minutes,
@@ -206,6 +236,7 @@ pub(super) async fn select(
         selection.enabled,
         selection.limit,
         selection.ids,
+        selection.recordings == Recordings::Read,
     )
     .fetch_all(connection)
     .await?)

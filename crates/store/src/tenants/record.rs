@@ -34,7 +34,7 @@ pub struct TenantRecord {
     pub updated_at: DateTime<Utc>,
     /// What the columns hold, right or wrong.
     pub settings: TenantSettings,
-    /// The tenant that can be run, or why it cannot.
+    /// The tenant that can be run, without its apology; or why it cannot.
     pub tenant: Result<Arc<Tenant>, RowProblem>,
 }
 
@@ -70,6 +70,13 @@ pub struct TenantSettings {
     pub default_config: Value,
     pub provider: String,
     pub provider_base_url: Option<String>,
+    pub fallback_provider: Option<String>,
+    pub fallback_provider_base_url: Option<String>,
+    pub fallback_model: Option<String>,
+    pub fallback_voice: Option<String>,
+    pub fallback_transfer_to: Option<String>,
+    /// How long the apology of its own is. It is read by those who run calls alone.
+    pub apology_audio_bytes: Option<i32>,
     pub max_calls: Option<i32>,
     pub calls_per_second: Option<f64>,
     pub max_call_minutes: Option<i32>,
@@ -171,6 +178,13 @@ impl StoredRow {
                 Column::ProviderApiKey,
                 is_set(&self.provider_api_key, &self.provider_api_key_sealed),
             ),
+            (
+                Column::FallbackProviderApiKey,
+                is_set(
+                    &self.fallback_provider_api_key,
+                    &self.fallback_provider_api_key_sealed,
+                ),
+            ),
         ];
         let secrets = secrets.into_iter().filter(|(_, set)| *set);
         TenantSettings {
@@ -184,6 +198,15 @@ impl StoredRow {
             default_config: serde_json::from_str(&self.default_config).unwrap_or_default(),
             provider: self.provider.clone(),
             provider_base_url: self.provider_base_url.as_deref().map(without_login),
+            fallback_provider: self.fallback_provider.clone(),
+            fallback_provider_base_url: self
+                .fallback_provider_base_url
+                .as_deref()
+                .map(without_login),
+            fallback_model: self.fallback_model.clone(),
+            fallback_voice: self.fallback_voice.clone(),
+            fallback_transfer_to: self.fallback_transfer_to.clone(),
+            apology_audio_bytes: self.apology_audio_bytes,
             max_calls: self.max_calls,
             calls_per_second: self.calls_per_second,
             max_call_minutes: self.max_call_minutes,

@@ -100,6 +100,7 @@ struct Sealed {
     call_config_bearer: Option<Vec<u8>>,
     call_config_signing_secret: Option<Vec<u8>>,
     provider_api_key: Option<Vec<u8>>,
+    fallback_provider_api_key: Option<Vec<u8>>,
 }
 
 impl Sealed {
@@ -112,6 +113,10 @@ impl Sealed {
                 &self.call_config_signing_secret,
             ),
             (Column::ProviderApiKey, &self.provider_api_key),
+            (
+                Column::FallbackProviderApiKey,
+                &self.fallback_provider_api_key,
+            ),
         ]
         .into_iter()
         .filter_map(|(column, envelope)| Some((column, envelope.as_deref()?)))
@@ -137,7 +142,8 @@ async fn read(connection: &mut PgConnection, after: Uuid) -> Result<Vec<Sealed>,
             livekit_api_secret_sealed AS livekit_api_secret,
             call_config_bearer_sealed AS call_config_bearer,
             call_config_signing_secret_sealed AS call_config_signing_secret,
-            provider_api_key_sealed AS provider_api_key
+            provider_api_key_sealed AS provider_api_key,
+            fallback_provider_api_key_sealed AS fallback_provider_api_key
         FROM tenants
         WHERE id > $1
         ORDER BY id
@@ -181,7 +187,8 @@ async fn reseal_batch(
             livekit_api_secret_sealed AS livekit_api_secret,
             call_config_bearer_sealed AS call_config_bearer,
             call_config_signing_secret_sealed AS call_config_signing_secret,
-            provider_api_key_sealed AS provider_api_key
+            provider_api_key_sealed AS provider_api_key,
+            fallback_provider_api_key_sealed AS fallback_provider_api_key
         FROM tenants
         WHERE id = ANY($1)
         ORDER BY id
@@ -218,6 +225,10 @@ async fn reseal_batch(
             &row.call_config_signing_secret,
         );
         let provider_api_key = new(Column::ProviderApiKey, &row.provider_api_key);
+        let fallback_provider_api_key = new(
+            Column::FallbackProviderApiKey,
+            &row.fallback_provider_api_key,
+        );
         sqlx::query!(
             r#"
             UPDATE tenants SET
@@ -225,7 +236,9 @@ async fn reseal_batch(
                 call_config_bearer_sealed = COALESCE($3, call_config_bearer_sealed),
                 call_config_signing_secret_sealed =
                     COALESCE($4, call_config_signing_secret_sealed),
-                provider_api_key_sealed = COALESCE($5, provider_api_key_sealed)
+                provider_api_key_sealed = COALESCE($5, provider_api_key_sealed),
+                fallback_provider_api_key_sealed =
+                    COALESCE($6, fallback_provider_api_key_sealed)
             WHERE id = $1
             "#,
             row.id,
@@ -233,6 +246,7 @@ async fn reseal_batch(
             call_config_bearer,
             call_config_signing_secret,
             provider_api_key,
+            fallback_provider_api_key,
         )
         .execute(&mut *transaction)
         .await?;

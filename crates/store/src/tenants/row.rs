@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
-use trunkline_domain::{InvalidTenant, Tenant, TenantFields, TenantId, TenantVersion};
+use trunkline_domain::{
+    ApologyAudio, InvalidTenant, Tenant, TenantFields, TenantId, TenantVersion,
+};
 use uuid::Uuid;
 
 use crate::keyring::Keyring;
@@ -109,6 +111,16 @@ pub(super) struct StoredRow {
     pub(super) provider_base_url: Option<String>,
     pub(super) provider_api_key: Option<ClearText>,
     pub(super) provider_api_key_sealed: Option<Vec<u8>>,
+    pub(super) fallback_provider: Option<String>,
+    pub(super) fallback_provider_base_url: Option<String>,
+    pub(super) fallback_provider_api_key: Option<ClearText>,
+    pub(super) fallback_provider_api_key_sealed: Option<Vec<u8>>,
+    pub(super) fallback_model: Option<String>,
+    pub(super) fallback_voice: Option<String>,
+    pub(super) fallback_transfer_to: Option<String>,
+    /// `None` as well where it was not to be read.
+    pub(super) apology_audio: Option<Vec<u8>>,
+    pub(super) apology_audio_bytes: Option<i32>,
     pub(super) max_calls: Option<i32>,
     pub(super) calls_per_second: Option<f64>,
     pub(super) max_call_minutes: Option<i32>,
@@ -180,6 +192,11 @@ impl StoredRow {
             self.provider_api_key,
             self.provider_api_key_sealed,
         );
+        let fallback_provider_api_key = secret(
+            Column::FallbackProviderApiKey,
+            self.fallback_provider_api_key,
+            self.fallback_provider_api_key_sealed,
+        );
         let fields = TenantFields {
             id,
             slug: self.slug,
@@ -200,6 +217,13 @@ impl StoredRow {
             provider: self.provider,
             provider_base_url: self.provider_base_url,
             provider_api_key,
+            fallback_provider: self.fallback_provider,
+            fallback_provider_base_url: self.fallback_provider_base_url,
+            fallback_provider_api_key,
+            fallback_model: self.fallback_model,
+            fallback_voice: self.fallback_voice,
+            fallback_transfer_to: self.fallback_transfer_to,
+            apology_audio: self.apology_audio.map(ApologyAudio::from),
             max_calls: self.max_calls,
             calls_per_second: self.calls_per_second,
             max_call_minutes: self.max_call_minutes,

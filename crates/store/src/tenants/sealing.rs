@@ -59,6 +59,7 @@ impl StoredRow {
             || self.call_config_bearer.is_some()
             || self.call_config_signing_secret.is_some()
             || self.provider_api_key.is_some()
+            || self.fallback_provider_api_key.is_some()
     }
 }
 
@@ -71,6 +72,7 @@ struct Batch {
     call_config_bearers: Vec<Option<Vec<u8>>>,
     call_config_signing_secrets: Vec<Option<Vec<u8>>>,
     provider_api_keys: Vec<Option<Vec<u8>>>,
+    fallback_provider_api_keys: Vec<Option<Vec<u8>>>,
 }
 
 impl Batch {
@@ -99,6 +101,10 @@ impl Batch {
             batch
                 .provider_api_keys
                 .push(envelope(Column::ProviderApiKey, &row.provider_api_key)?);
+            batch.fallback_provider_api_keys.push(envelope(
+                Column::FallbackProviderApiKey,
+                &row.fallback_provider_api_key,
+            )?);
         }
         Ok(batch)
     }
@@ -118,10 +124,11 @@ impl Batch {
                 SELECT id FROM tenants WHERE id = ANY($1) ORDER BY id FOR UPDATE SKIP LOCKED
             ), sealed AS (
                 SELECT * FROM unnest(
-                    $1::uuid[], $2::bigint[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bytea[]
+                    $1::uuid[], $2::bigint[], $3::bytea[], $4::bytea[], $5::bytea[], $6::bytea[],
+                    $7::bytea[]
                 ) AS s (
                     id, version, livekit_api_secret, call_config_bearer,
-                    call_config_signing_secret, provider_api_key
+                    call_config_signing_secret, provider_api_key, fallback_provider_api_key
                 )
             )
             UPDATE tenants t SET
@@ -142,10 +149,15 @@ impl Batch {
                     WHEN t.provider_api_key IS NULL THEN t.provider_api_key_sealed
                     ELSE s.provider_api_key
                 END,
+                fallback_provider_api_key_sealed = CASE
+                    WHEN t.fallback_provider_api_key IS NULL THEN t.fallback_provider_api_key_sealed
+                    ELSE s.fallback_provider_api_key
+                END,
                 livekit_api_secret = NULL,
                 call_config_bearer = NULL,
                 call_config_signing_secret = NULL,
-                provider_api_key = NULL
+                provider_api_key = NULL,
+                fallback_provider_api_key = NULL
             FROM sealed s JOIN held USING (id)
             WHERE t.id = s.id
                 AND t.version = s.version
@@ -154,6 +166,7 @@ impl Batch {
                     OR t.call_config_bearer IS NOT NULL
                     OR t.call_config_signing_secret IS NOT NULL
                     OR t.provider_api_key IS NOT NULL
+                    OR t.fallback_provider_api_key IS NOT NULL
                 )
             "#,
             &self.ids,
@@ -162,6 +175,7 @@ impl Batch {
             &self.call_config_bearers as &[Option<Vec<u8>>],
             &self.call_config_signing_secrets as &[Option<Vec<u8>>],
             &self.provider_api_keys as &[Option<Vec<u8>>],
+            &self.fallback_provider_api_keys as &[Option<Vec<u8>>],
         )
         .execute(&mut *transaction)
         .await?;

@@ -3,8 +3,8 @@
 
 use serde_json::Value;
 use trunkline_domain::{
-    CallConfigPatch, InvalidTenant, MAX_DEFAULT_CONFIG_BYTES, Tenant, TenantFields, leads_inside,
-    shorten,
+    ApologyAudio, CallConfigPatch, InvalidTenant, MAX_APOLOGY_BYTES, MAX_DEFAULT_CONFIG_BYTES,
+    Tenant, TenantFields, leads_inside, shorten,
 };
 use url::Url;
 
@@ -26,6 +26,7 @@ pub(super) fn judge_new(fields: &TenantFields) -> Result<(), InvalidTenant> {
     if let Ok(config) = serde_json::from_str(&fields.default_config) {
         problems.extend(default_config(&config));
     }
+    problems.extend(apology(fields.apology_audio.as_ref()));
     both(Tenant::try_from(fields.clone()), problems)
 }
 
@@ -45,6 +46,9 @@ pub(super) fn of_change(
     if let Some(config) = &change.default_config {
         problems.extend(default_config(config));
     }
+    problems.extend(apology(
+        change.apology_audio.as_ref().and_then(Option::as_ref),
+    ));
     if let Right::OwnTenant(inner) = actor.right() {
         for url in &moves {
             problems.extend(url.leads_inside(inner));
@@ -69,11 +73,15 @@ pub(super) fn both(
     }
 }
 
-fn urls(fields: &TenantFields) -> [(&'static str, Option<&str>); 3] {
+fn urls(fields: &TenantFields) -> [(&'static str, Option<&str>); 4] {
     [
         ("livekit_url", Some(&fields.livekit_url)),
         ("call_config_url", fields.call_config_url.as_deref()),
         ("provider_base_url", fields.provider_base_url.as_deref()),
+        (
+            "fallback_provider_base_url",
+            fields.fallback_provider_base_url.as_deref(),
+        ),
     ]
 }
 
@@ -127,6 +135,18 @@ fn moves<'a>(
             secret: "provider_api_key",
             secret_stays: change.provider_api_key.is_none()
                 && is_there(Column::ProviderApiKey, now.provider_api_key.is_some()),
+            has_default: true,
+        });
+    }
+    if let Some(new) = &change.fallback_provider_base_url {
+        let is_open = now.fallback_provider_api_key.is_some();
+        moves.push(Move {
+            name: "fallback_provider_base_url",
+            old: now.fallback_provider_base_url.as_deref(),
+            new: new.as_deref(),
+            secret: "fallback_provider_api_key",
+            secret_stays: change.fallback_provider_api_key.is_none()
+                && is_there(Column::FallbackProviderApiKey, is_open),
             has_default: true,
         });
     }
@@ -184,6 +204,13 @@ fn port(name: &str, url: &str) -> Option<String> {
         .then(|| format!("{name} must have a port behind the \":\" of its host, or no \":\" there"))
 }
 
+fn apology(audio: Option<&ApologyAudio>) -> Option<String> {
+    let bytes = audio?.as_bytes().len();
+    let is_bounded = (1..=MAX_APOLOGY_BYTES).contains(&bytes);
+    (!is_bounded)
+        .then(|| format!("apology_audio must have 1 to {MAX_APOLOGY_BYTES} bytes, not {bytes}"))
+}
+
 fn default_config(config: &Value) -> Vec<String> {
     let mut problems = Vec::new();
     // Postgres, which writes more blanks, has the last word.
@@ -218,6 +245,7 @@ mod tests {
             call_config_url: Some("https://a.example/one".into()),
             call_config_bearer: Some("bearer".into()),
             provider_api_key: Some("key".into()),
+            fallback_provider_api_key: Some("key".into()),
             ..TenantFields::new(
                 TenantId(uuid::Uuid::nil()),
                 "acme",
@@ -277,6 +305,11 @@ mod tests {
             told(livekit, refused),
             ["livekit_api_secret", "provider_api_key"]
         );
+        let second = TenantChange {
+            fallback_provider_base_url: Some(Some("https://m.example".into())),
+            ..TenantChange::default()
+        };
+        assert_eq!(told(second, refused), ["fallback_provider_api_key"]);
     }
 
     #[test]
@@ -288,6 +321,36 @@ mod tests {
         };
         assert_eq!(told(change(), InnerUrls::Refused), ["call_config_url"]);
         assert_eq!(told(change(), InnerUrls::Taken), [""; 0]);
+        let second = TenantChange {
+            fallback_provider_base_url: Some(Some("ws://10.0.0.1/v1".into())),
+            fallback_provider_api_key: Some(Some("another".into())),
+            ..TenantChange::default()
+        };
+        assert_eq!(
+            told(second, InnerUrls::Refused),
+            ["fallback_provider_base_url"]
+        );
+    }
+
+    #[test]
+    fn an_apology_that_is_too_long_or_empty_is_refused_of_everybody() {
+        for (bytes, is_wrong) in [
+            (0, true),
+            (1, false),
+            (MAX_APOLOGY_BYTES, false),
+            (MAX_APOLOGY_BYTES + 1, true),
+        ] {
+            let audio = ApologyAudio::from(vec![1; bytes]);
+            let change = TenantChange {
+                apology_audio: Some(Some(audio.clone())),
+                ..TenantChange::default()
+            };
+            let problems = of_change(&change, &now(), &[], &Actor::new("cli:x"));
+            assert_eq!(!problems.is_empty(), is_wrong, "{bytes}: {problems:?}");
+            let mut new = now();
+            new.apology_audio = Some(audio);
+            assert_eq!(judge_new(&new).is_err(), is_wrong, "{bytes}");
+        }
     }
 
     #[test]

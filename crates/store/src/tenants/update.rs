@@ -3,7 +3,9 @@
 use secrecy::SecretString;
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
-use trunkline_domain::{InvalidTenant, Tenant, TenantFields, TenantId, TenantVersion};
+use trunkline_domain::{
+    ApologyAudio, InvalidTenant, Tenant, TenantFields, TenantId, TenantVersion,
+};
 
 use super::actor::Actor;
 use super::change::{ChangeError, Enablement, Expected, hold};
@@ -37,6 +39,13 @@ pub struct TenantChange {
     pub provider: Option<String>,
     pub provider_base_url: Option<Option<String>>,
     pub provider_api_key: Option<Option<SecretString>>,
+    pub fallback_provider: Option<Option<String>>,
+    pub fallback_provider_base_url: Option<Option<String>>,
+    pub fallback_provider_api_key: Option<Option<SecretString>>,
+    pub fallback_model: Option<Option<String>>,
+    pub fallback_voice: Option<Option<String>>,
+    pub fallback_transfer_to: Option<Option<String>>,
+    pub apology_audio: Option<Option<ApologyAudio>>,
     pub max_calls: Option<Option<i32>>,
     pub calls_per_second: Option<Option<f64>>,
     pub max_call_minutes: Option<Option<i32>>,
@@ -73,6 +82,19 @@ impl TenantChange {
             provider: or(&self.provider, now.provider),
             provider_base_url: or(&self.provider_base_url, now.provider_base_url),
             provider_api_key: or(&self.provider_api_key, now.provider_api_key),
+            fallback_provider: or(&self.fallback_provider, now.fallback_provider),
+            fallback_provider_base_url: or(
+                &self.fallback_provider_base_url,
+                now.fallback_provider_base_url,
+            ),
+            fallback_provider_api_key: or(
+                &self.fallback_provider_api_key,
+                now.fallback_provider_api_key,
+            ),
+            fallback_model: or(&self.fallback_model, now.fallback_model),
+            fallback_voice: or(&self.fallback_voice, now.fallback_voice),
+            fallback_transfer_to: or(&self.fallback_transfer_to, now.fallback_transfer_to),
+            apology_audio: or(&self.apology_audio, now.apology_audio),
             max_calls: or(&self.max_calls, now.max_calls),
             calls_per_second: or(&self.calls_per_second, now.calls_per_second),
             max_call_minutes: or(&self.max_call_minutes, now.max_call_minutes),
@@ -86,7 +108,8 @@ impl TenantChange {
         !(is(Column::LiveKitApiSecret) && self.livekit_api_secret.is_some()
             || is(Column::CallConfigBearer) && self.call_config_bearer.is_some()
             || is(Column::CallConfigSigningSecret) && self.call_config_signing_secret.is_some()
-            || is(Column::ProviderApiKey) && self.provider_api_key.is_some())
+            || is(Column::ProviderApiKey) && self.provider_api_key.is_some()
+            || is(Column::FallbackProviderApiKey) && self.fallback_provider_api_key.is_some())
     }
 }
 
@@ -98,6 +121,7 @@ pub(super) struct SealedChanges {
     call_config_bearer: SealedChange,
     call_config_signing_secret: SealedChange,
     provider_api_key: SealedChange,
+    fallback_provider_api_key: SealedChange,
 }
 
 impl SealedChanges {
@@ -124,6 +148,10 @@ impl SealedChanges {
                 &change.call_config_signing_secret,
             )?,
             provider_api_key: optional(Column::ProviderApiKey, &change.provider_api_key)?,
+            fallback_provider_api_key: optional(
+                Column::FallbackProviderApiKey,
+                &change.fallback_provider_api_key,
+            )?,
         })
     }
 }
@@ -154,7 +182,7 @@ impl Store {
             let (now, unopened) = row.into_fields(keyring);
             let fields = check(&change, now, &unopened, actor)?;
             let sealed = SealedChanges::of(keyring, id, &change)?;
-            let version = write(&mut transaction, &fields, &change.default_config, sealed)
+            let version = write(&mut transaction, &fields, &change, sealed)
                 .await
                 .map_err(|error| ChangeError::of(error, &fields.slug))?
                 .unwrap_or(version);
@@ -195,7 +223,7 @@ pub(super) fn check(
 pub(super) async fn write(
     transaction: &mut PgConnection,
     fields: &TenantFields,
-    default_config: &Option<Value>,
+    change: &TenantChange,
     sealed: SealedChanges,
 ) -> Result<Option<TenantVersion>, StoreError> {
     let SealedChanges {
@@ -203,7 +231,9 @@ pub(super) async fn write(
         call_config_bearer,
         call_config_signing_secret,
         provider_api_key,
+        fallback_provider_api_key,
     } = sealed;
+    let apology = change.apology_audio.as_ref();
     let version = sqlx::query_scalar!(
         r#"
         UPDATE tenants SET
@@ -237,7 +267,17 @@ pub(super) async fn write(
             provider_api_key =
                 CASE WHEN $23::boolean THEN NULL ELSE provider_api_key END,
             provider_api_key_sealed =
-                CASE WHEN $23 THEN $24::bytea ELSE provider_api_key_sealed END
+                CASE WHEN $23 THEN $24::bytea ELSE provider_api_key_sealed END,
+            fallback_provider = $25,
+            fallback_provider_base_url = $26,
+            fallback_model = $27,
+            fallback_voice = $28,
+            fallback_transfer_to = $29,
+            fallback_provider_api_key =
+                CASE WHEN $30::boolean THEN NULL ELSE fallback_provider_api_key END,
+            fallback_provider_api_key_sealed =
+                CASE WHEN $30 THEN $31::bytea ELSE fallback_provider_api_key_sealed END,
+            apology_audio = CASE WHEN $32::boolean THEN $33::bytea ELSE apology_audio END
         WHERE id = $1
         RETURNING version
         "#,
@@ -251,7 +291,7 @@ pub(super) async fn write(
         fields.call_config_url,
         fields.call_config_deadline_ms,
         fields.answer_deadline_ms,
-        default_config.as_ref(),
+        change.default_config.as_ref(),
         fields.provider,
         fields.provider_base_url,
         fields.max_calls,
@@ -265,6 +305,15 @@ pub(super) async fn write(
         call_config_signing_secret.flatten(),
         provider_api_key.is_some(),
         provider_api_key.flatten(),
+        fields.fallback_provider,
+        fields.fallback_provider_base_url,
+        fields.fallback_model,
+        fields.fallback_voice,
+        fields.fallback_transfer_to,
+        fallback_provider_api_key.is_some(),
+        fallback_provider_api_key.flatten(),
+        apology.is_some(),
+        apology.and_then(|apology| Some(apology.as_ref()?.as_bytes())),
     )
     .fetch_optional(transaction)
     .await?;

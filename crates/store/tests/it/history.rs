@@ -39,7 +39,8 @@ async fn every_change_is_in_the_history_with_who_made_it_and_no_secret_is() {
     // By somebody with plain SQL; read, and so sealed, which is no change.
     bed.execute(
         "UPDATE tenants SET provider_api_key = 'four-s3cr3t', max_calls = 6,
-         call_config_signing_secret = 'five-s3cr3t'",
+         call_config_signing_secret = 'five-s3cr3t', fallback_provider = 'openai',
+         fallback_provider_api_key = 'six-s3cr3t', apology_audio = 's3cr3t-no-text'",
     )
     .await;
     bed.row("acme").await.tenant.unwrap();
@@ -88,6 +89,9 @@ async fn every_change_is_in_the_history_with_who_made_it_and_no_secret_is() {
             "max_calls": {"old": 5, "new": 6},
             "provider_api_key": {"changed": true},
             "call_config_signing_secret": {"changed": true},
+            "fallback_provider": {"old": null, "new": "openai"},
+            "fallback_provider_api_key": {"changed": true},
+            "apology_audio": {"old": null, "new": "14 bytes"},
         })
     );
     assert_eq!(
@@ -97,6 +101,10 @@ async fn every_change_is_in_the_history_with_who_made_it_and_no_secret_is() {
     assert_eq!(
         entries[5].changes["livekit_api_secret"],
         json!({"changed": true})
+    );
+    assert_eq!(
+        entries[5].changes["apology_audio"],
+        json!({"old": "14 bytes", "new": null})
     );
     let all: Value = bed
         .value("SELECT jsonb_agg(to_jsonb(h)) FROM tenant_history AS h")

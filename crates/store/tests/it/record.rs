@@ -103,6 +103,36 @@ async fn the_table_refuses_what_no_tenant_can_be() {
         ("calls_per_second = 0", "tenants_calls_per_second_range"),
         ("calls_per_second = 'NaN'", "tenants_calls_per_second_range"),
         ("max_call_minutes = 1441", "tenants_max_call_minutes_range"),
+        (
+            "fallback_provider = 'nobody'",
+            "tenants_fallback_provider_known",
+        ),
+        (
+            "fallback_provider_base_url = 'nowhere'",
+            "tenants_fallback_provider_base_url_shape",
+        ),
+        (
+            "fallback_provider_base_url = 'https://a.example:?x'",
+            "tenants_fallback_provider_base_url_port",
+        ),
+        ("fallback_model = ''", "tenants_fallback_model_length"),
+        (
+            "fallback_voice = repeat('v', 129)",
+            "tenants_fallback_voice_length",
+        ),
+        (
+            "fallback_transfer_to = 'the office'",
+            "tenants_fallback_transfer_to_shape",
+        ),
+        (
+            "fallback_transfer_to = E'sip:a@b\\r\\nX: y'",
+            "tenants_fallback_transfer_to_shape",
+        ),
+        ("apology_audio = ''", "tenants_apology_audio_size"),
+        (
+            "apology_audio = convert_to(repeat('a', 2097153), 'UTF8')",
+            "tenants_apology_audio_size",
+        ),
     ] {
         let statement = format!("UPDATE tenants SET {set} WHERE slug = 'acme'");
         assert_eq!(refusal(&bed, &statement).await, constraint, "{set}");
@@ -111,6 +141,11 @@ async fn the_table_refuses_what_no_tenant_can_be() {
         "livekit_url = ' HTTP://10.0.0.1:7880/path?a=b@c '",
         "deployment = ''",
         "call_config_url = NULL",
+        "fallback_provider = 'openai', fallback_model = 'm', fallback_voice = 'v',
+         fallback_transfer_to = 'sip:desk@[2001:db8::1]:5060;transport=tcp'",
+        "fallback_transfer_to = '+15551234567'",
+        "fallback_transfer_to = 'tel:112'",
+        "apology_audio = convert_to(repeat('a', 2097152), 'UTF8')",
         "agent_names = '{a,b}', calls_per_second = 0.5, max_call_minutes = 1440",
     ] {
         bed.execute(&format!("UPDATE tenants SET {set} WHERE slug = 'acme'"))
@@ -586,4 +621,41 @@ async fn a_url_that_a_tenants_own_token_wrote_is_confined_until_somebody_else_wr
     bed.execute("UPDATE tenants SET call_config_url = 'http://10.0.0.2/'")
         .await;
     assert_eq!(reach().await, Reach::Anywhere);
+}
+
+#[tokio::test]
+async fn a_recording_is_read_by_those_who_run_calls_and_told_by_its_length_to_the_others() {
+    let bed = Bed::start().await;
+    bed.store.add_tenant(new("acme"), &actor()).await.unwrap();
+    let change = |audio: Option<Vec<u8>>| TenantChange {
+        apology_audio: Some(audio.map(Into::into)),
+        ..TenantChange::default()
+    };
+    let update = async |change| {
+        bed.store
+            .update_tenant("acme", change, Expected::Any, &actor())
+            .await
+            .unwrap()
+    };
+    let first = update(change(Some(vec![1; 300]))).await;
+    // Another change leaves it, and the same once more is none.
+    update(TenantChange {
+        max_calls: Some(Some(3)),
+        ..TenantChange::default()
+    })
+    .await;
+    let second = update(change(Some(vec![1; 300]))).await;
+    assert!(second > first);
+    assert_eq!(update(change(Some(vec![1; 300]))).await, second);
+
+    let read = bed.row("acme").await.tenant.unwrap();
+    let audio = read.fallback.apology.as_ref().unwrap();
+    assert_eq!(audio.as_bytes(), [1; 300]);
+    let record = bed.store.tenant_record("acme").await.unwrap().unwrap();
+    assert_eq!(record.settings.apology_audio_bytes, Some(300));
+    assert!(record.tenant.unwrap().fallback.apology.is_none());
+
+    update(change(None)).await;
+    let read = bed.row("acme").await.tenant.unwrap();
+    assert!(read.fallback.apology.is_none());
 }

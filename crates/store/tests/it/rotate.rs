@@ -38,8 +38,11 @@ async fn everything_is_sealed_anew_and_nothing_else_changes() {
          FROM generate_series(1, 450) AS n",
     )
     .await;
-    bed.execute("UPDATE tenants SET provider_api_key = 'model-key' WHERE slug = 't7'")
-        .await;
+    bed.execute(
+        "UPDATE tenants SET provider_api_key = 'model-key',
+         fallback_provider_api_key = 'another-key' WHERE slug = 't7'",
+    )
+    .await;
     bed.store.tenants().await.unwrap();
     let versions = "SELECT sum(version)::bigint FROM tenants";
     let before: i64 = bed.value(versions).await;
@@ -47,14 +50,14 @@ async fn everything_is_sealed_anew_and_nothing_else_changes() {
     let Changed { new, both } = changed(&bed);
     let mut seen = Vec::new();
     let rotation = both.rotate_keys(&mut |rows| seen.push(rows)).await.unwrap();
-    assert_eq!((rotation.resealed, rotation.left.len()), (451, 0));
+    assert_eq!((rotation.resealed, rotation.left.len()), (452, 0));
     assert_eq!(seen, [200, 400, 450]);
     assert_eq!(bed.value::<i64>(versions).await, before);
 
     let usage = both.key_usage().await.unwrap();
     assert_eq!(
         usage.by_key.into_iter().collect::<Vec<_>>(),
-        [(id(&new), 451)]
+        [(id(&new), 452)]
     );
     // The old key is not needed any more.
     let alone = open(&bed.url, &new, |_| {});

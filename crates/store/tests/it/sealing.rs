@@ -7,23 +7,27 @@ use crate::bed::{Bed, Beside, open};
 
 const SECRETS: &str = "UPDATE tenants SET
     livekit_api_secret = 'one-s3cr3t', call_config_bearer = 'two-s3cr3t',
-    call_config_signing_secret = 'four-s3cr3t', provider_api_key = 'three-s3cr3t', call_config_url = 'https://backend.example/'";
+    call_config_signing_secret = 'four-s3cr3t', provider_api_key = 'three-s3cr3t',
+    fallback_provider = 'openai', fallback_provider_api_key = 'five-s3cr3t',
+    call_config_url = 'https://backend.example/'";
 
 /// Each secret of a row, in the order of the columns.
-fn secrets(row: &TenantRow) -> [Option<String>; 4] {
+fn secrets(row: &TenantRow) -> [Option<String>; 5] {
     let tenant = row.tenant.as_ref().unwrap();
     let lookup = tenant.lookup.as_ref();
+    let second = tenant.fallback.second_model.as_ref();
     [
         Some(tenant.project.api_secret.clone()),
         lookup.and_then(|lookup| lookup.bearer.clone()),
         tenant.provider.api_key.clone(),
         lookup.and_then(|lookup| lookup.signing_secret.clone()),
+        second.and_then(|second| second.provider.api_key.clone()),
     ]
     .map(|secret| secret.map(|s| s.expose_secret().to_owned()))
 }
 
-fn all() -> [Option<String>; 4] {
-    ["one-s3cr3t", "two-s3cr3t", "three-s3cr3t", "four-s3cr3t"].map(|s| Some(s.to_owned()))
+fn all() -> [Option<String>; 5] {
+    ["one", "two", "three", "four", "five"].map(|s| Some(format!("{s}-s3cr3t")))
 }
 
 /// The problem of the only row.
@@ -59,7 +63,7 @@ async fn clear_text_is_sealed_and_erased_at_first_sight_and_opens_ever_after() {
         .value(
             "SELECT count(*) FROM tenants WHERE livekit_api_secret IS NOT NULL
              OR call_config_bearer IS NOT NULL OR call_config_signing_secret IS NOT NULL
-             OR provider_api_key IS NOT NULL",
+             OR provider_api_key IS NOT NULL OR fallback_provider_api_key IS NOT NULL",
         )
         .await;
     assert_eq!(clear, 0);
@@ -79,6 +83,7 @@ async fn each_secret_is_sealed_when_it_alone_is_in_clear() {
         "call_config_bearer",
         "call_config_signing_secret",
         "provider_api_key",
+        "fallback_provider_api_key",
     ] {
         bed.execute(&format!("UPDATE tenants SET {column} = 'later-s3cr3t'"))
             .await;
@@ -116,13 +121,14 @@ async fn an_empty_text_removes_a_secret() {
     bed.row("acme").await;
     bed.execute(
         "UPDATE tenants SET call_config_bearer = '', provider_api_key = '',
-                 call_config_signing_secret = ''",
+                 call_config_signing_secret = '', fallback_provider_api_key = ''",
     )
     .await;
     for _ in 0..2 {
-        let [api_secret, bearer, model_key, signing] = secrets(&bed.row("acme").await);
+        let [api_secret, bearer, model_key, signing, second_key] = secrets(&bed.row("acme").await);
         assert_eq!(api_secret.as_deref(), Some("one-s3cr3t"));
         assert_eq!((bearer, model_key, signing), (None, None, None));
+        assert_eq!(second_key, None);
     }
 
     bed.execute("UPDATE tenants SET livekit_api_secret = ''")

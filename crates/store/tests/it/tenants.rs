@@ -58,6 +58,13 @@ async fn everything_that_is_added_is_read_again() {
     wanted.default_config = json!({"startMessage": "Hello.", "metadata": {"later": 1}});
     wanted.provider_base_url = Some("wss://model.example/v1".into());
     wanted.provider_api_key = Some("a-model-key".into());
+    wanted.fallback_provider = Some("openai".into());
+    wanted.fallback_provider_base_url = Some("wss://second.example/v1".into());
+    wanted.fallback_provider_api_key = Some("another-model-key".into());
+    wanted.fallback_model = Some("second-model".into());
+    wanted.fallback_voice = Some("second-voice".into());
+    wanted.fallback_transfer_to = Some("+15551234567".into());
+    wanted.apology_audio = Some(vec![7; 4321].into());
     wanted.max_calls = Some(7);
     wanted.calls_per_second = Some(1.25);
     wanted.max_call_minutes = Some(90);
@@ -77,6 +84,11 @@ async fn everything_that_is_added_is_read_again() {
         "Hello.",
         "later",
         "model.example",
+        "second.example",
+        "second-model",
+        "second-voice",
+        "tel:+15551234567",
+        "4321 bytes",
         "7",
     ] {
         assert!(shown.contains(part), "{part} is not in {shown}");
@@ -88,11 +100,14 @@ async fn everything_that_is_added_is_read_again() {
     assert!(is(lookup.bearer.as_ref(), "a-bearer"));
     assert!(is(lookup.signing_secret.as_ref(), "a-signing-secret"));
     assert!(is(tenant(&row).provider.api_key.as_ref(), "a-model-key"));
+    let second = tenant(&row).fallback.second_model.as_ref().unwrap();
+    assert!(is(second.provider.api_key.as_ref(), "another-model-key"));
     assert!(is(Some(&tenant(&row).project.api_secret), "a-secret"));
     let in_clear: i64 = bed
         .value(
             "SELECT count(livekit_api_secret) + count(call_config_bearer)
-             + count(call_config_signing_secret) + count(provider_api_key) FROM tenants",
+             + count(call_config_signing_secret) + count(provider_api_key)
+             + count(fallback_provider_api_key) FROM tenants",
         )
         .await;
     assert_eq!(in_clear, 0);

@@ -66,6 +66,37 @@ async fn refused_offers_are_recorded_after_an_upgrade_from_every_state() {
 }
 
 #[tokio::test]
+async fn a_fallback_is_set_and_removed_after_an_upgrade_from_every_state() {
+    let present = sqlx::migrate!("../../migrations").iter().count() as i64;
+    for state in 1..=present {
+        let bed = Bed::of_migration(state).await;
+        bed.insert("acme", "secret").await;
+        bed.store.migrate().await.unwrap();
+        let before = bed.row("acme").await.tenant.unwrap();
+        assert!(before.fallback.second_model.is_none() && before.fallback.apology.is_none());
+        bed.execute(
+            "UPDATE tenants SET fallback_provider = 'openai', apology_audio = 'sound',
+             fallback_provider_api_key = 's3cr3t', fallback_transfer_to = '+15551234567'",
+        )
+        .await;
+        let tenant = bed.row("acme").await.tenant.unwrap();
+        let second = tenant.fallback.second_model.as_ref().unwrap();
+        assert!(second.provider.api_key.is_some(), "from {state}");
+        bed.store
+            .remove_tenant("acme", Expected::Any, &actor())
+            .await
+            .unwrap();
+        let left: i64 = bed
+            .value(
+                "SELECT count(fallback_provider_api_key) + count(fallback_provider_api_key_sealed)
+                 + count(apology_audio) FROM tenants",
+            )
+            .await;
+        assert_eq!(left, 0, "from {state}");
+    }
+}
+
+#[tokio::test]
 async fn wrong_rows_of_every_state_stop_no_migration_and_are_parked() {
     for state in 1..=*RELEASED.last().unwrap() {
         let bed = Bed::of_migration(state).await;
@@ -184,7 +215,8 @@ async fn a_replica_of_the_release_before_goes_on_with_the_present_tables() {
     bed.insert("acme", "secret").await;
     bed.execute(
         "UPDATE tenants SET agent_names = '{sales,support}', max_call_minutes = 5,
-         call_config_signing_secret = 'new-to-it'",
+         call_config_signing_secret = 'new-to-it', fallback_provider = 'openai',
+         fallback_provider_api_key = 'new-as-well', apology_audio = 'sound'",
     )
     .await;
     assert_eq!(
@@ -222,6 +254,10 @@ async fn a_replica_of_the_release_before_goes_on_with_the_present_tables() {
         .value("SELECT call_config_signing_secret FROM tenants")
         .await;
     assert_eq!(waits.as_deref(), Some("new-to-it"));
+    let waits: Option<String> = bed
+        .value("SELECT fallback_provider_api_key FROM tenants")
+        .await;
+    assert_eq!(waits.as_deref(), Some("new-as-well"));
 
     // Its commands: add, add again, switch, delete.
     assert!(old_add(&bed, "bolt", "one").await.is_some());

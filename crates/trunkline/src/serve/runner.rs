@@ -39,10 +39,7 @@ impl CallRunner for Runner {
     }
 
     fn shortfall(&self, tenant: &Tenant) -> Option<String> {
-        (!self.services.has_model_key(tenant)).then(|| {
-            "there is no key for the model, so callers hear the apology; set provider_api_key of \
-             the row, or provider.api_key of the process"
-                .to_owned()
-        })
+        let all = self.services.shortfalls(tenant);
+        (!all.is_empty()).then(|| all.join("; "))
     }
 }

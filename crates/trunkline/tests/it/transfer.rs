@@ -1,8 +1,27 @@
 //! Tenants go from one database into another, and from a document into the same.
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 
 use crate::bed::{Bed, text, with_input};
+
+/// A second of sound, as a file.
+fn apology(bed: &Bed) -> PathBuf {
+    let path = bed.file("apology.wav", "");
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 8_000,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut file = hound::WavWriter::create(&path, spec).unwrap();
+    for sample in 0..8_000_i16 {
+        file.write_sample(sample).unwrap();
+    }
+    file.finalize().unwrap();
+    path
+}
 
 /// A tenant with everything that one can have.
 async fn add_full(bed: &Bed, slug: &str) {
@@ -10,6 +29,8 @@ async fn add_full(bed: &Bed, slug: &str) {
     let bearer = bed.file("s2", "s3cr3t-bearer");
     let signing = bed.file("s3", "s3cr3t-signing");
     let key = bed.file("s4", "s3cr3t-of-the-model");
+    let second = bed.file("s5", "s3cr3t-of-the-second");
+    let apology = apology(bed);
     let config = r#"{"systemPrompt": "Be kind.\nÉ \u0085", "temperature": 0.7}"#;
     let config = bed.file("config.json", config);
     let file = |path: &std::path::PathBuf| path.to_str().unwrap().to_owned();
@@ -20,12 +41,16 @@ async fn add_full(bed: &Bed, slug: &str) {
          --call-config-signing-secret-from {} --call-config-deadline-ms 1500 \
          --answer-deadline-ms 5000 --default-config {} --provider-base-url wss://m.example \
          --provider-api-key-from {} --max-calls 5 --calls-per-second 0.5 --max-call-minutes 30 \
-         --disabled",
+         --fallback-provider openai --fallback-provider-base-url wss://n.example \
+         --fallback-provider-api-key-from {} --fallback-model second --fallback-voice ash \
+         --fallback-transfer-to +15551234567 --apology-audio {} --disabled",
         file(&secret),
         file(&bearer),
         file(&signing),
         file(&config),
         file(&key),
+        file(&second),
+        file(&apology),
     );
     let options: Vec<&str> = options.split_ascii_whitespace().collect();
     bed.succeeds(&options).await;
@@ -68,6 +93,8 @@ async fn what_is_exported_is_the_same_tenant_in_another_database() {
         "tenants[0] (full): call_config_bearer was set where the document was made",
         "tenants[0] (full): call_config_signing_secret was set",
         "tenants[0] (full): provider_api_key was set",
+        "tenants[0] (full): fallback_provider_api_key was set",
+        "tenants[0] (full): apology_audio was set where the document was made",
         "tenants[1] (plain): livekit_api_secret is missing",
         "{\"from\": \"env:NAME\"}",
     ] {
@@ -81,6 +108,8 @@ async fn what_is_exported_is_the_same_tenant_in_another_database() {
     full["call_config_bearer"] = json!({ "from": format!("file:{}", file.display()) });
     full["call_config_signing_secret"] = json!("s3cr3t-signing");
     full["provider_api_key"] = Value::Null;
+    full["fallback_provider_api_key"] = json!("s3cr3t-of-the-second");
+    full["apology_audio"] = json!({ "from": format!("file:{}", apology(&there).display()) });
     document["tenants"][1]["livekit_api_secret"] = json!("a-secret-of-32-bytes-or-a-few-more");
     let (done, _, said) = import(&there, &[], &document).await;
     assert!(done, "{said}");

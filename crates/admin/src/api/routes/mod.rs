@@ -11,6 +11,7 @@ mod live_calls;
 mod refusals;
 mod replica;
 mod tenant_add;
+mod tenant_apology;
 mod tenant_change;
 mod tenant_disable;
 mod tenant_enable;
@@ -52,6 +53,7 @@ pub(crate) fn documented() -> OpenApiRouter<ApiState> {
             tenant_change::patch,
             tenant_remove::delete
         ))
+        .routes(routes!(tenant_apology::put, tenant_apology::delete))
         .routes(routes!(tenant_disable::post))
         .routes(routes!(tenant_enable::post))
         .routes(routes!(tenant_test::post))

@@ -64,6 +64,24 @@ pub(crate) struct TenantRequest {
     /// Its key. Left out: as the process is configured.
     #[schema(value_type = Option<String>, write_only)]
     provider_api_key: Option<SecretString>,
+    /// The wire of a second model, which takes over when the first cannot be had: openai.
+    /// Left out: there is none.
+    fallback_provider: Option<String>,
+    /// Where the second model is. Left out: as the process is configured.
+    fallback_provider_base_url: Option<String>,
+    /// Its key. Left out: as the process is configured, for the process's own provider.
+    #[schema(value_type = Option<String>, write_only)]
+    fallback_provider_api_key: Option<SecretString>,
+    /// Its name. Left out: as default_config says.
+    #[schema(min_length = 1, max_length = 128)]
+    fallback_model: Option<String>,
+    /// Its voice. Left out: as default_config says.
+    #[schema(min_length = 1, max_length = 128)]
+    fallback_voice: Option<String>,
+    /// To whom a call is passed on after the apology: a number (+15551234567), a tel: or a
+    /// sip: address. Left out: it ends.
+    #[schema(example = "+15551234567")]
+    fallback_transfer_to: Option<String>,
     /// Calls at the same time on one replica. Left out: as many as the process takes.
     #[schema(minimum = 1)]
     max_calls: Option<i32>,
@@ -102,6 +120,14 @@ impl From<TenantRequest> for NewTenant {
             provider: asked.provider.unwrap_or(new.provider),
             provider_base_url: asked.provider_base_url,
             provider_api_key: asked.provider_api_key,
+            fallback_provider: asked.fallback_provider,
+            fallback_provider_base_url: asked.fallback_provider_base_url,
+            fallback_provider_api_key: asked.fallback_provider_api_key,
+            fallback_model: asked.fallback_model,
+            fallback_voice: asked.fallback_voice,
+            fallback_transfer_to: asked.fallback_transfer_to,
+            // It comes by itself: see `tenant_apology`.
+            apology_audio: None,
             max_calls: asked.max_calls,
             calls_per_second: asked.calls_per_second,
             max_call_minutes: asked.max_call_minutes,
@@ -157,6 +183,7 @@ mod tests {
             "call_config_bearer": "hunter2",
             "call_config_signing_secret": "hunter2",
             "provider_api_key": "hunter2",
+            "fallback_provider_api_key": "hunter2",
         });
         let patch: TenantPatch = serde_json::from_value(secrets.clone()).unwrap();
         let mut whole = secrets;

@@ -85,6 +85,30 @@ pub(crate) struct TenantPatch {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>, write_only)]
     provider_api_key: Option<Option<SecretString>>,
+    /// The wire of a second model. `null`: there is none.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    fallback_provider: Option<Option<String>>,
+    /// Where the second model is.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    fallback_provider_base_url: Option<Option<String>>,
+    /// Its key.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>, write_only)]
+    fallback_provider_api_key: Option<Option<SecretString>>,
+    /// Its name. `null`: as default_config says.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
+    fallback_model: Option<Option<String>>,
+    /// Its voice. `null`: as default_config says.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
+    fallback_voice: Option<Option<String>>,
+    /// To whom a call is passed on after the apology. `null`: it ends.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    fallback_transfer_to: Option<Option<String>>,
     /// Calls at the same time on one replica. Not for a tenant's own token.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<i32>, minimum = 1)]
@@ -145,6 +169,14 @@ impl From<TenantPatch> for TenantChange {
             provider: patch.provider,
             provider_base_url: patch.provider_base_url,
             provider_api_key: patch.provider_api_key,
+            fallback_provider: patch.fallback_provider,
+            fallback_provider_base_url: patch.fallback_provider_base_url,
+            fallback_provider_api_key: patch.fallback_provider_api_key,
+            fallback_model: patch.fallback_model,
+            fallback_voice: patch.fallback_voice,
+            fallback_transfer_to: patch.fallback_transfer_to,
+            // It comes by itself: see `tenant_apology`.
+            apology_audio: None,
             max_calls: patch.max_calls,
             calls_per_second: patch.calls_per_second,
             max_call_minutes: patch.max_call_minutes,

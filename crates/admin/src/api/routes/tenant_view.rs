@@ -64,6 +64,21 @@ pub(crate) struct Tenant {
     provider_base_url: Option<String>,
     /// Its key.
     provider_api_key: Secret,
+    /// The wire of a second model, for when the first cannot be had. `null`: there is none.
+    fallback_provider: Option<String>,
+    /// Where the second model is. `null`: as the process is configured.
+    fallback_provider_base_url: Option<String>,
+    /// Its key.
+    fallback_provider_api_key: Secret,
+    /// Its name. `null`: as default_config says.
+    fallback_model: Option<String>,
+    /// Its voice. `null`: as default_config says.
+    fallback_voice: Option<String>,
+    /// To whom a call is passed on after the apology. `null`: it ends.
+    fallback_transfer_to: Option<String>,
+    /// How long the tenant's own apology is, a WAV file. `null`: callers hear the built-in
+    /// one.
+    apology_audio_bytes: Option<i32>,
     /// Calls at the same time on one replica. `null`: as many as the process takes.
     max_calls: Option<i32>,
     /// New calls per second on one replica. `null`: as many as come.
@@ -97,6 +112,7 @@ impl From<TenantRecord> for Tenant {
             call_config_bearer: secret("call_config_bearer"),
             call_config_signing_secret: secret("call_config_signing_secret"),
             provider_api_key: secret("provider_api_key"),
+            fallback_provider_api_key: secret("fallback_provider_api_key"),
             livekit_url: settings.livekit_url,
             livekit_api_key: settings.livekit_api_key,
             agent_names: settings.agent_names,
@@ -111,6 +127,12 @@ impl From<TenantRecord> for Tenant {
             },
             provider: settings.provider,
             provider_base_url: settings.provider_base_url,
+            fallback_provider: settings.fallback_provider,
+            fallback_provider_base_url: settings.fallback_provider_base_url,
+            fallback_model: settings.fallback_model,
+            fallback_voice: settings.fallback_voice,
+            fallback_transfer_to: settings.fallback_transfer_to,
+            apology_audio_bytes: settings.apology_audio_bytes,
             max_calls: settings.max_calls,
             calls_per_second: settings.calls_per_second,
             max_call_minutes: settings.max_call_minutes,

@@ -6,7 +6,8 @@ use anyhow::Context;
 use clap::Args;
 use secrecy::SecretString;
 use serde_json::Value;
-use trunkline_domain::MAX_CONFIG_BYTES;
+use trunkline_call::check_apology;
+use trunkline_domain::{ApologyAudio, MAX_APOLOGY_BYTES, MAX_CONFIG_BYTES};
 use trunkline_store::{AddError, Enablement, NewTenant, Store};
 
 use crate::cli::actor::actor;
@@ -77,6 +78,29 @@ pub(in crate::cli) struct Arguments {
     #[arg(long, value_name = "SOURCE")]
     provider_api_key_from: Option<SecretSource>,
 
+    /// The wire of a second model, which takes over when the first cannot be had. Left out: there is none
+    #[arg(long, value_name = "NAME")]
+    fallback_provider: Option<String>,
+    /// Where the second model is. Left out: as the process is configured
+    #[arg(long, value_name = "URL")]
+    fallback_provider_base_url: Option<String>,
+    /// Where its API key is: PATH, -, env:NAME or prompt. Left out: as the process is configured, for the process's own provider
+    #[arg(long, value_name = "SOURCE")]
+    fallback_provider_api_key_from: Option<SecretSource>,
+    /// Its name. Left out: as the default configuration says
+    #[arg(long, value_name = "NAME")]
+    fallback_model: Option<String>,
+    /// Its voice. Left out: as the default configuration says
+    #[arg(long, value_name = "NAME")]
+    fallback_voice: Option<String>,
+    /// To whom a call is passed on after the apology: a number (+15551234567), a tel: or a sip:
+    /// address. Left out: it ends
+    #[arg(long, value_name = "ADDRESS")]
+    fallback_transfer_to: Option<String>,
+    /// What callers hear when there is no model: a WAV file of 60 seconds and 2 MiB at most. Left out: a built-in sentence
+    #[arg(long, value_name = "PATH")]
+    apology_audio: Option<PathBuf>,
+
     /// Calls at the same time on one replica. Left out: as many as the process takes
     #[arg(long, value_name = "N")]
     max_calls: Option<i32>,
@@ -113,6 +137,7 @@ impl Arguments {
             self.call_config_bearer_from.as_ref(),
             self.call_config_signing_secret_from.as_ref(),
             self.provider_api_key_from.as_ref(),
+            self.fallback_provider_api_key_from.as_ref(),
         ])?;
 
         let option = "--livekit-api-secret-from";
@@ -130,6 +155,13 @@ impl Arguments {
             self.provider_api_key_from.as_ref(),
             "--provider-api-key-from",
         )?;
+        new.fallback_provider_api_key = read(
+            self.fallback_provider_api_key_from.as_ref(),
+            "--fallback-provider-api-key-from",
+        )?;
+        if let Some(path) = &self.apology_audio {
+            new.apology_audio = Some(read_apology(path)?);
+        }
         if let Some(path) = &self.default_config {
             new.default_config = read_config(path)?;
         }
@@ -139,6 +171,11 @@ impl Arguments {
         new.deployment = self.deployment;
         new.call_config_url = self.call_config_url;
         new.provider_base_url = self.provider_base_url;
+        new.fallback_provider = self.fallback_provider;
+        new.fallback_provider_base_url = self.fallback_provider_base_url;
+        new.fallback_model = self.fallback_model;
+        new.fallback_voice = self.fallback_voice;
+        new.fallback_transfer_to = self.fallback_transfer_to;
         new.max_calls = self.max_calls;
         new.calls_per_second = self.calls_per_second;
         new.max_call_minutes = self.max_call_minutes;
@@ -173,4 +210,12 @@ pub(super) fn read_config(path: &Path) -> anyhow::Result<Value> {
         .with_context(|| format!("--default-config: {} cannot be used", path.display()))?;
     serde_json::from_slice(&text)
         .with_context(|| format!("--default-config: {} is not JSON", path.display()))
+}
+
+/// A recording that can be played.
+pub(super) fn read_apology(path: &Path) -> anyhow::Result<ApologyAudio> {
+    let cannot = || format!("the apology {} cannot be used", path.display());
+    let file = read_bounded(path, MAX_APOLOGY_BYTES as u64).with_context(cannot)?;
+    check_apology(&file).with_context(cannot)?;
+    Ok(file.into())
 }

@@ -4,12 +4,14 @@
 //! ever repeated: it may be a secret in the wrong place.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use secrecy::SecretString;
 use serde_json::{Map, Value};
-use trunkline_domain::TenantVersion;
+use trunkline_domain::{ApologyAudio, TenantVersion};
 use trunkline_store::{Enablement, Expected, TenantChange, TenantImport};
 
+use super::add::read_apology;
 use crate::cli::secret::SecretSource;
 
 /// What the document says that it is.
@@ -153,6 +155,10 @@ fn entry(
             _ => Expected::Any,
         },
         had_secrets: reader.texts("secrets").unwrap_or_default(),
+        had_apology: matches!(
+            reader.optional("apology_audio_bytes", number, "a whole number"),
+            Some(Some(_))
+        ),
     };
     if version.is_none() && versions == Versions::Checked {
         reader.wrong("version", "is missing, and --check-versions was asked for");
@@ -265,6 +271,20 @@ impl Reader<'_> {
         self.or_null(field, Self::secret)
     }
 
+    /// Where the recording is to be read from.
+    fn apology(&mut self, field: &str) -> Option<ApologyAudio> {
+        let value = self.fields.remove(field)?;
+        let source = value.as_object().filter(|source| source.len() == 1);
+        let from = source.and_then(|source| source.get("from")?.as_str());
+        let Some(path) = from.and_then(|from| from.strip_prefix("file:")) else {
+            self.wrong(field, "must be {\"from\": \"file:PATH\"} or null");
+            return None;
+        };
+        read_apology(Path::new(path))
+            .map_err(|error| self.wrong(field, &format!("{error:#}")))
+            .ok()
+    }
+
     fn change(&mut self) -> TenantChange {
         const NUMBER: &str = "a whole number";
         let enabled = self.take("enabled", Value::as_bool, "true or false");
@@ -289,6 +309,13 @@ impl Reader<'_> {
             provider: self.text("provider"),
             provider_base_url: self.optional_text("provider_base_url"),
             provider_api_key: self.optional_secret("provider_api_key"),
+            fallback_provider: self.optional_text("fallback_provider"),
+            fallback_provider_base_url: self.optional_text("fallback_provider_base_url"),
+            fallback_provider_api_key: self.optional_secret("fallback_provider_api_key"),
+            fallback_model: self.optional_text("fallback_model"),
+            fallback_voice: self.optional_text("fallback_voice"),
+            fallback_transfer_to: self.optional_text("fallback_transfer_to"),
+            apology_audio: self.or_null("apology_audio", Self::apology),
             max_calls: self.optional("max_calls", number, NUMBER),
             calls_per_second: self.optional("calls_per_second", Value::as_f64, "a number"),
             max_call_minutes: self.optional("max_call_minutes", number, NUMBER),

@@ -7,7 +7,7 @@ use clap::Args;
 use trunkline_domain::TenantVersion;
 use trunkline_store::{ChangeError, Expected, NewTenant, Store, TenantChange};
 
-use super::add::{read, read_config};
+use super::add::{read, read_apology, read_config};
 use crate::cli::actor::actor;
 use crate::cli::report;
 use crate::cli::secret::{SecretSource, at_most_one_from_stdin};
@@ -74,6 +74,29 @@ pub(in crate::cli) struct Arguments {
     #[arg(long, value_name = "SOURCE")]
     provider_api_key_from: Option<SecretSource>,
 
+    /// The wire of a second model, which takes over when the first cannot be had
+    #[arg(long, value_name = "NAME")]
+    fallback_provider: Option<String>,
+    /// Where the second model is
+    #[arg(long, value_name = "URL")]
+    fallback_provider_base_url: Option<String>,
+    /// Where its API key is: PATH, -, env:NAME or prompt
+    #[arg(long, value_name = "SOURCE")]
+    fallback_provider_api_key_from: Option<SecretSource>,
+    /// Its name
+    #[arg(long, value_name = "NAME")]
+    fallback_model: Option<String>,
+    /// Its voice
+    #[arg(long, value_name = "NAME")]
+    fallback_voice: Option<String>,
+    /// To whom a call is passed on after the apology: a number (+15551234567), a tel: or a sip:
+    /// address
+    #[arg(long, value_name = "ADDRESS")]
+    fallback_transfer_to: Option<String>,
+    /// What callers hear when there is no model: a WAV file of 60 seconds and 2 MiB at most
+    #[arg(long, value_name = "PATH")]
+    apology_audio: Option<PathBuf>,
+
     /// Calls at the same time on one replica
     #[arg(long, value_name = "N")]
     max_calls: Option<i32>,
@@ -107,6 +130,13 @@ enum Optional {
     Provider,
     ProviderBaseUrl,
     ProviderApiKey,
+    FallbackProvider,
+    FallbackProviderBaseUrl,
+    FallbackProviderApiKey,
+    FallbackModel,
+    FallbackVoice,
+    FallbackTransferTo,
+    ApologyAudio,
     MaxCalls,
     CallsPerSecond,
     MaxCallMinutes,
@@ -142,6 +172,7 @@ impl Arguments {
             self.call_config_bearer_from.as_ref(),
             self.call_config_signing_secret_from.as_ref(),
             self.provider_api_key_from.as_ref(),
+            self.fallback_provider_api_key_from.as_ref(),
         ])?;
         let secret = |source: &Option<SecretSource>, option| read(source.as_ref(), option);
         let mut change = TenantChange {
@@ -155,6 +186,16 @@ impl Arguments {
             .map(Some),
             provider_api_key: secret(&self.provider_api_key_from, "--provider-api-key-from")?
                 .map(Some),
+            fallback_provider_api_key: secret(
+                &self.fallback_provider_api_key_from,
+                "--fallback-provider-api-key-from",
+            )?
+            .map(Some),
+            apology_audio: self
+                .apology_audio
+                .as_deref()
+                .map(|path| read_apology(path).map(Some))
+                .transpose()?,
             default_config: self
                 .default_config
                 .as_deref()
@@ -171,6 +212,11 @@ impl Arguments {
             answer_deadline_ms: self.answer_deadline_ms,
             provider: self.provider,
             provider_base_url: self.provider_base_url.map(Some),
+            fallback_provider: self.fallback_provider.map(Some),
+            fallback_provider_base_url: self.fallback_provider_base_url.map(Some),
+            fallback_model: self.fallback_model.map(Some),
+            fallback_voice: self.fallback_voice.map(Some),
+            fallback_transfer_to: self.fallback_transfer_to.map(Some),
             max_calls: self.max_calls.map(Some),
             calls_per_second: self.calls_per_second.map(Some),
             max_call_minutes: self.max_call_minutes.map(Some),
@@ -206,6 +252,13 @@ impl Optional {
             Self::CallConfigSigningSecret => take(&mut change.call_config_signing_secret),
             Self::ProviderBaseUrl => take(&mut change.provider_base_url),
             Self::ProviderApiKey => take(&mut change.provider_api_key),
+            Self::FallbackProvider => take(&mut change.fallback_provider),
+            Self::FallbackProviderBaseUrl => take(&mut change.fallback_provider_base_url),
+            Self::FallbackProviderApiKey => take(&mut change.fallback_provider_api_key),
+            Self::FallbackModel => take(&mut change.fallback_model),
+            Self::FallbackVoice => take(&mut change.fallback_voice),
+            Self::FallbackTransferTo => take(&mut change.fallback_transfer_to),
+            Self::ApologyAudio => take(&mut change.apology_audio),
             Self::MaxCalls => take(&mut change.max_calls),
             Self::CallsPerSecond => take(&mut change.calls_per_second),
             Self::MaxCallMinutes => take(&mut change.max_call_minutes),

@@ -4,7 +4,7 @@ use anyhow::Context;
 use chrono::{SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 use trunkline_domain::{Tenant, TenantSlug};
-use trunkline_store::{ChangeError, RefusalTotal, Store};
+use trunkline_store::{ChangeError, RefusalTotal, Store, TenantSettings};
 
 use super::Output;
 use super::view::TenantView;
@@ -34,7 +34,7 @@ pub(super) async fn run(
         .as_object_mut()
         .context("a tenant's view is an object")?;
     let settings = match &record.tenant {
-        Ok(tenant) => settings(tenant),
+        Ok(tenant) => settings(tenant, &record.settings),
         // Right or wrong, so that it can be mended.
         Err(_) => serde_json::to_value(&record.settings)?,
     };
@@ -97,6 +97,9 @@ fn in_its_place(name: &str, config: &Config) -> Option<String> {
             Some(_) => "the process's provider.api_key, which is set here".to_owned(),
             None => "the process's provider.api_key, which is not set here".to_owned(),
         },
+        "fallback_provider" => "there is no second model".to_owned(),
+        "fallback_transfer_to" => "after the apology the call ends".to_owned(),
+        "apology_audio_bytes" => "callers hear the built-in apology".to_owned(),
         "max_calls" => {
             let most = config.worker.max_calls();
             format!("as many as the process takes, worker.max_calls, {most} here")
@@ -118,7 +121,8 @@ fn refused(totals: &[RefusalTotal]) -> Value {
 }
 
 /// What the row says. Of a secret only whether there is one.
-fn settings(tenant: &Tenant) -> Value {
+fn settings(tenant: &Tenant, row: &TenantSettings) -> Value {
+    let second_key = row.secrets.contains(&"fallback_provider_api_key");
     let lookup = tenant.lookup.as_ref();
     let config = &tenant.default_config;
     let slug: &TenantSlug = &tenant.slug;
@@ -146,6 +150,13 @@ fn settings(tenant: &Tenant) -> Value {
         "provider": tenant.provider.kind.as_str(),
         "provider_base_url": tenant.provider.base_url,
         "provider_api_key": tenant.provider.api_key.as_ref().map(|_| "(sealed)"),
+        "fallback_provider": row.fallback_provider,
+        "fallback_provider_base_url": row.fallback_provider_base_url,
+        "fallback_provider_api_key": second_key.then_some("(sealed)"),
+        "fallback_model": row.fallback_model,
+        "fallback_voice": row.fallback_voice,
+        "fallback_transfer_to": row.fallback_transfer_to,
+        "apology_audio_bytes": row.apology_audio_bytes,
         "max_calls": tenant.limits.max_calls,
         "calls_per_second": tenant.limits.calls_per_second.map(|rate| rate.get()),
         "max_call_minutes": tenant.limits.max_call_duration.map(|limit| limit.as_secs() / 60),
