@@ -34,7 +34,7 @@ pub const MAX_PROMPT_CHARS: usize = 64 * 1024;
 pub const MAX_START_MESSAGE_CHARS: usize = 4096;
 /// The longest model or voice name, in characters.
 pub const MAX_NAME_CHARS: usize = 128;
-/// The longest `metadata`, in bytes of JSON: it is kept with each call's record.
+/// The longest `metadata`, in bytes of JSON.
 pub const MAX_METADATA_BYTES: usize = 4 * 1024;
 
 /// Why a configuration cannot be used. It names the field as the sender wrote it.
@@ -280,7 +280,7 @@ pub struct CallConfig {
     pub limits: ConversationLimits,
     /// What is done with the call.
     pub action: CallAction,
-    /// The backend's own notes, kept with the record.
+    /// The backend's own notes.
     pub metadata: Map<String, Value>,
     /// Fields that this version does not know.
     pub unknown: Map<String, Value>,
