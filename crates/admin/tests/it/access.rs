@@ -16,8 +16,15 @@ fn least_scope(id: &str) -> AccessScope {
         "tenant.disable" | "tenant.enable" | "tenant.test" | "call.hang_up" | "replica.drain" => {
             Operator
         }
-        "tenant.add" | "tenant.change" | "tenant.remove" | "token.list" | "token.add"
-        | "token.revoke" | "audit.list" => Admin,
+        "tenant.add"
+        | "tenant.change"
+        | "tenant.remove"
+        | "tenant.apology.set"
+        | "tenant.apology.remove"
+        | "token.list"
+        | "token.add"
+        | "token.revoke"
+        | "audit.list" => Admin,
         other => panic!("{other} is not in this table"),
     }
 }

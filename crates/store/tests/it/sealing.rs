@@ -277,7 +277,8 @@ async fn without_its_key_a_secret_does_not_open_and_the_missing_key_is_named() {
             "livekit_api_secret",
             "call_config_bearer",
             "call_config_signing_secret",
-            "provider_api_key"
+            "provider_api_key",
+            "fallback_provider_api_key"
         ]
     );
     assert!(
