@@ -63,12 +63,13 @@ async fn main() -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let rows = run(cases, arguments.at_once.max(1)).await?;
-    report::finish(&rows)
+    let (rows, unplayed) = run(cases, arguments.at_once.max(1)).await?;
+    report::finish(&rows, &unplayed)
 }
 
-/// Plays all cases. Those that touch what all share come last, one after the other.
-async fn run(cases: Vec<Case>, at_once: usize) -> anyhow::Result<Vec<Row>> {
+/// Plays all cases. Those that touch what all share come last, one after the other. Answers what
+/// became of them, and which could not be played.
+async fn run(cases: Vec<Case>, at_once: usize) -> anyhow::Result<(Vec<Row>, Vec<String>)> {
     let began = Instant::now();
     let count = cases.len();
     say(&format!(
@@ -80,6 +81,7 @@ async fn run(cases: Vec<Case>, at_once: usize) -> anyhow::Result<Vec<Row>> {
         .into_iter()
         .partition(|case| case.part == Part::Database);
     let mut rows = Vec::with_capacity(count);
+    let mut unplayed = Vec::new();
     report::head()?;
     let places = Arc::new(Semaphore::new(at_once));
     let mut playing = JoinSet::new();
@@ -87,13 +89,23 @@ async fn run(cases: Vec<Case>, at_once: usize) -> anyhow::Result<Vec<Row>> {
         let (bed, places) = (Arc::clone(&bed), Arc::clone(&places));
         playing.spawn(async move {
             let _place = places.acquire_owned().await?;
-            play::case(&bed, number, case).await
+            let name = case.name();
+            let played = play::case(&bed, number, case).await;
+            anyhow::Ok((name, played))
         });
     }
     while let Some(row) = playing.join_next().await {
-        let row = row??;
-        row.tell()?;
-        rows.push(row);
+        match row?? {
+            (_, Ok(row)) => {
+                row.tell()?;
+                rows.push(row);
+            }
+            // As on a machine that is too busy for a caller to get into its room.
+            (name, Err(error)) => {
+                say(&format!("COULD NOT BE PLAYED: {name}: {error:#}"))?;
+                unplayed.push(name);
+            }
+        }
     }
     let mut bed = Arc::into_inner(bed).context("a case still holds the stage")?;
     for (number, case) in alone.into_iter().enumerate() {
@@ -108,5 +120,5 @@ async fn run(cases: Vec<Case>, at_once: usize) -> anyhow::Result<Vec<Row>> {
         began.elapsed().as_secs()
     ))?;
     rows.sort_by_key(|row| row.place);
-    Ok(rows)
+    Ok((rows, unplayed))
 }

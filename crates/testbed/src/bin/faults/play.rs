@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use sqlx::PgPool;
 use trunkline_testbed::bed::Bed;
 use trunkline_testbed::caller::{Caller, SAMPLE_RATE};
@@ -40,19 +39,14 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// Plays a case that disturbs no other.
 pub(crate) async fn case(bed: &Bed, number: usize, case: Case) -> anyhow::Result<Row> {
-    let name = case.name();
-    let played = async {
-        let mut site = Site::open(bed, format!("case-{number}"), &case).await?;
-        if let Some(strike) = case.strike_at(Moment::Before) {
-            site.strike(strike).await?;
-        }
-        let call = call(&mut site, &case, &mut NoDatabase).await?;
-        let row = call.row(&bed.sql, number, &case).await?;
-        site.close(bed).await?;
-        Ok(row)
-    };
-    let played: anyhow::Result<Row> = played.await;
-    played.with_context(|| name)
+    let mut site = Site::open(bed, format!("case-{number}"), &case).await?;
+    if let Some(strike) = case.strike_at(Moment::Before) {
+        site.strike(strike).await?;
+    }
+    let call = call(&mut site, &case, &mut NoDatabase).await?;
+    let row = call.row(&bed.sql, number, &case).await?;
+    site.close(bed).await?;
+    Ok(row)
 }
 
 /// Plays a case in which the database that all share goes away.

@@ -144,8 +144,8 @@ impl Row {
     }
 }
 
-/// Prints the last lines: silent callers are a failure.
-pub(crate) fn finish(rows: &[Row]) -> anyhow::Result<ExitCode> {
+/// Prints the last lines: silent callers are a failure, and so are cases that were not played.
+pub(crate) fn finish(rows: &[Row], unplayed: &[String]) -> anyhow::Result<ExitCode> {
     let silent: Vec<&str> = rows
         .iter()
         .filter(|row| row.silent.is_some())
@@ -168,8 +168,12 @@ pub(crate) fn finish(rows: &[Row]) -> anyhow::Result<ExitCode> {
     })?;
     let longest = longest.map_or(0, |(length, _)| length.as_millis());
     let cases = rows.len();
-    say(&json!({ "cases": cases, "silent": silent, "longest_silence_ms": longest }).to_string())?;
-    Ok(match silent.is_empty() {
+    let mut last = json!({ "cases": cases, "silent": silent, "longest_silence_ms": longest });
+    if !unplayed.is_empty() {
+        last["unplayed"] = json!(unplayed);
+    }
+    say(&last.to_string())?;
+    Ok(match silent.is_empty() && unplayed.is_empty() {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     })
