@@ -133,7 +133,7 @@ impl CallMachine {
             Command::Greet { text }
         };
         self.greeting = true;
-        self.effects.push_back(Effect::ToModel(command));
+        self.tell(command);
     }
 
     /// The phone has rung for as long as it may.

@@ -6,9 +6,7 @@ use trunkline_domain::{CallOutcome, TransferTarget};
 use trunkline_realtime::{Command, Line, Role};
 
 use super::timers::Timer;
-use super::{
-    ACTIVE_WAIT, CallMachine, Effect, LAST_WORDS, LEAVE_WAIT, Model, Phase, TRANSFER_WAIT,
-};
+use super::{ACTIVE_WAIT, CallMachine, Effect, LAST_WORDS, LEAVE_WAIT, Phase, TRANSFER_WAIT};
 use crate::assignment::JobStatus;
 
 /// How long before its longest a call is told that the end is near.
@@ -67,17 +65,16 @@ impl CallMachine {
     }
 
     pub(super) fn warn_of_the_end(&mut self, now: Instant) {
-        if self.phase != Phase::Talking || self.model != Model::Ready {
+        if !self.is_conversing() {
             return;
         }
         if self.is_idle() {
             self.prompt(now, NEAR_THE_END);
         } else {
-            self.effects
-                .push_back(Effect::ToModel(Command::Remember(vec![Line {
-                    role: Role::System,
-                    text: NEAR_THE_END.to_owned(),
-                }])));
+            self.tell(Command::Remember(vec![Line {
+                role: Role::System,
+                text: NEAR_THE_END.to_owned(),
+            }]));
         }
     }
 

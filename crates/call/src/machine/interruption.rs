@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use trunkline_domain::TurnDetection;
-use trunkline_realtime::{Command, ItemId, Line, Role};
+use trunkline_realtime::{Command, Line, Role};
 
 use super::timers::Timer;
 use super::{CallMachine, Effect, Phase, REPLY_WAIT, TURN_WAIT};
@@ -40,7 +40,6 @@ impl CallMachine {
         }
         self.caller_speaks = true;
         self.farewell = false;
-        self.greeting = false;
         self.unwanted_until = None;
         self.timers.set(Timer::Reply, now + TURN_WAIT);
         self.asked_again = false;
@@ -49,20 +48,34 @@ impl CallMachine {
             cuts: Vec::new(),
             incomplete: self.open_item.is_some(),
         });
+        self.fall_silent();
+    }
+
+    /// What the agent says is not heard any more, nor what still comes of it.
+    fn fall_silent(&mut self) {
         self.muted = self.responding.take();
         self.open_item = None;
         self.heard_by = None;
         self.sounding = false;
+        self.greeting = false;
         self.effects.push_back(Effect::Interrupt);
+    }
+
+    /// Stops what the agent says, of which the vendor knows nothing yet.
+    pub(super) fn break_off(&mut self) {
+        if self.responding.is_some() || self.sounding {
+            self.tell(Command::CancelResponse);
+            self.fall_silent();
+        }
     }
 
     pub(super) fn on_cut(&mut self, cuts: Vec<Cut>) {
         for Cut { item, heard } in &cuts {
             self.conversation.heard(item, *heard);
-            self.effects.push_back(Effect::ToModel(Command::Truncate {
+            self.tell(Command::Truncate {
                 item: item.clone(),
                 heard: *heard,
-            }));
+            });
         }
         if let Some(interruption) = &mut self.interruption {
             interruption.cuts = cuts;
@@ -119,8 +132,7 @@ impl CallMachine {
             })
             .collect();
         if !lines.is_empty() {
-            let remember = Command::Remember(lines);
-            self.effects.push_back(Effect::ToModel(remember));
+            self.tell(Command::Remember(lines));
         }
         self.sounding = true;
         self.owes_words = interruption.incomplete;
@@ -136,12 +148,6 @@ impl CallMachine {
     pub(super) fn close_open_item(&mut self) {
         if let Some(item) = self.open_item.take() {
             self.effects.push_back(Effect::ItemComplete(item));
-        }
-    }
-
-    pub(super) fn open_item(&mut self, item: &ItemId) {
-        if self.open_item.as_ref() != Some(item) {
-            self.open_item = Some(item.clone());
         }
     }
 }

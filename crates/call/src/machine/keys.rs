@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use trunkline_realtime::{Command, Line, Role};
 
+use super::CallMachine;
 use super::timers::Timer;
-use super::{CallMachine, Effect, Model, Phase, REPLY_WAIT};
 
 /// How long after a key another one still belongs to the same entry.
 const NEXT_KEY_WAIT: Duration = Duration::from_millis(1500);
@@ -16,11 +16,7 @@ const END_OF_ENTRY: char = '#';
 
 impl CallMachine {
     pub(super) fn on_key(&mut self, now: Instant, key: char) {
-        if !matches!(
-            self.phase,
-            Phase::Preparing | Phase::Answering | Phase::Talking
-        ) || self.keys.len() >= MAX_KEYS
-        {
+        if !self.has_agent() || self.keys.len() >= MAX_KEYS {
             return;
         }
         self.keys.push(key);
@@ -39,7 +35,7 @@ impl CallMachine {
         if self.keys.is_empty() {
             return;
         }
-        if self.phase != Phase::Talking || self.model != Model::Ready || self.caller_speaks {
+        if !self.is_conversing() || self.caller_speaks {
             self.timers.set(Timer::Keys, now + NEXT_KEY_WAIT);
             return;
         }
@@ -49,25 +45,14 @@ impl CallMachine {
             "(The caller pressed these keys of the phone: {})",
             spaced.join(" ")
         );
-        if self.responding.is_some() || self.sounding {
-            self.muted = self.responding.take();
-            self.open_item = None;
-            self.heard_by = None;
-            self.sounding = false;
-            self.greeting = false;
-            self.effects
-                .push_back(Effect::ToModel(Command::CancelResponse));
-            self.effects.push_back(Effect::Interrupt);
-        }
+        self.break_off();
         self.farewell = false;
         self.conversation.keys(&text);
         let line = Line {
             role: Role::Caller,
             text,
         };
-        self.effects
-            .push_back(Effect::ToModel(Command::Remember(vec![line])));
-        self.effects.push_back(Effect::ToModel(Command::Respond));
-        self.timers.set(Timer::Reply, now + REPLY_WAIT);
+        self.tell(Command::Remember(vec![line]));
+        self.ask(now, Command::Respond);
     }
 }

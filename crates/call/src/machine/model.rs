@@ -10,8 +10,8 @@ use trunkline_realtime::{
 
 use super::timers::Timer;
 use super::{
-    CallMachine, Effect, MODEL_ATTEMPTS, MODEL_RETRY_PAUSE, Model, Phase, Plan, Provider, Retry,
-    STALL_WAIT,
+    CallMachine, Effect, MODEL_ATTEMPTS, MODEL_RETRY_PAUSE, Model, Phase, Plan, Provider,
+    REPLY_WAIT, Retry, STALL_WAIT,
 };
 use crate::playout;
 
@@ -21,6 +21,41 @@ const MAX_FAILED_RESPONSES: u32 = 2;
 const FAILED_RESPONSE_PAUSE: Duration = Duration::from_millis(300);
 
 impl CallMachine {
+    /// Whether the call has an agent, or may yet have one.
+    pub(super) fn has_agent(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Preparing | Phase::Answering | Phase::Talking
+        )
+    }
+
+    /// Whether caller and model are in conversation.
+    pub(super) fn is_conversing(&self) -> bool {
+        self.phase == Phase::Talking && self.model == Model::Ready
+    }
+
+    pub(super) fn tell(&mut self, command: Command) {
+        self.effects.push_back(Effect::ToModel(command));
+    }
+
+    /// Tells the model something that it answers aloud.
+    pub(super) fn ask(&mut self, now: Instant, command: Command) {
+        self.tell(command);
+        self.timers.set(Timer::Reply, now + REPLY_WAIT);
+    }
+
+    /// Has the model say what it owes: its greeting, or an answer.
+    pub(super) fn have_it_speak(&mut self, now: Instant) {
+        if self.greeted {
+            self.tell(Command::Respond);
+        } else {
+            self.greet();
+        }
+        if self.phase == Phase::Talking {
+            self.timers.set(Timer::Reply, now + REPLY_WAIT);
+        }
+    }
+
     pub(super) fn connect_model(&mut self, model: String, pause: Duration) {
         self.model_attempts += 1;
         self.model = Model::Connecting(model.clone());
@@ -67,8 +102,7 @@ impl CallMachine {
             session.voice.clone_from(&second.voice);
         }
         self.model = Model::Configuring;
-        self.effects
-            .push_back(Effect::ToModel(Command::Configure(session)));
+        self.tell(Command::Configure(session));
     }
 
     pub(super) fn on_unreachable(&mut self, now: Instant, reason: String, retry: Retry) {
@@ -106,8 +140,7 @@ impl CallMachine {
             Event::ResponseStarted { id, .. } => {
                 if self.is_unwanted(now) {
                     self.muted = Some(id);
-                    self.effects
-                        .push_back(Effect::ToModel(Command::CancelResponse));
+                    self.tell(Command::CancelResponse);
                 }
             }
             Event::ResponseDone { id, status, .. } => self.on_response_done(now, &id, status),
@@ -147,16 +180,12 @@ impl CallMachine {
     }
 
     fn on_audio(&mut self, now: Instant, response: ResponseId, item: ItemId, pcm: Vec<i16>) {
-        let is_heard = matches!(
-            self.phase,
-            Phase::Preparing | Phase::Answering | Phase::Talking
-        );
-        if !is_heard || self.muted.as_ref() == Some(&response) {
+        if !self.has_agent() || self.muted.as_ref() == Some(&response) {
             return;
         }
         let length = playout::duration(pcm.len());
         self.conversation.sounded(&item, length);
-        self.open_item(&item);
+        self.open_item = Some(item.clone());
         self.responding = Some(response);
         self.asked_again = false;
         self.greeted = true;
@@ -224,7 +253,7 @@ impl CallMachine {
                     self.lose_model(now, Recovery::Later);
                 } else {
                     self.asked_again = true;
-                    self.effects.push_back(Effect::ToModel(Command::Respond));
+                    self.tell(Command::Respond);
                 }
             }
             _ => {}
@@ -239,7 +268,7 @@ impl CallMachine {
         let recovery = error.recovery();
         let passes = recovery != Recovery::Person
             && self.failed_responses <= MAX_FAILED_RESPONSES
-            && !self.has_another_model();
+            && self.another_model().is_none();
         if passes && !self.caller_speaks {
             self.close_open_item();
             let pause = FAILED_RESPONSE_PAUSE * self.failed_responses;
@@ -253,16 +282,8 @@ impl CallMachine {
 
     /// After an answer that failed.
     pub(super) fn ask_once_more(&mut self, now: Instant) {
-        if self.model != Model::Ready || self.caller_speaks {
-            return;
-        }
-        if self.greeted {
-            self.effects.push_back(Effect::ToModel(Command::Respond));
-        } else {
-            self.greet();
-        }
-        if self.phase == Phase::Talking {
-            self.timers.set(Timer::Reply, now + super::REPLY_WAIT);
+        if self.model == Model::Ready && !self.caller_speaks {
+            self.have_it_speak(now);
         }
     }
 

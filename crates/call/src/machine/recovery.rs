@@ -5,13 +5,11 @@
 
 use std::time::{Duration, Instant};
 
-use trunkline_domain::CallOutcome;
+use trunkline_domain::{CallOutcome, SecondModel};
 use trunkline_realtime::{Command, Line, Recovery, Role};
 
 use super::timers::Timer;
-use super::{
-    CallMachine, Effect, MODEL_ATTEMPTS, MODEL_RETRY_PAUSE, Model, Phase, Provider, REPLY_WAIT,
-};
+use super::{CallMachine, Effect, MODEL_ATTEMPTS, MODEL_RETRY_PAUSE, Model, Phase, Provider};
 
 /// How long a new session may take from its predecessor's loss; as long again is given to
 /// the second model. A healthy vendor takes 300 to 800 ms.
@@ -95,22 +93,19 @@ impl CallMachine {
 
     /// Goes over to the tenant's second model, once.
     pub(super) fn take_second_model(&mut self) -> bool {
-        if !self.has_another_model() {
+        let Some(model) = self.another_model().map(|second| second.model.clone()) else {
             return false;
-        }
+        };
         self.provider = Provider::Second;
         self.model_attempts = 0;
-        match self.present_model() {
-            Some(model) => {
-                self.connect_model(model, Duration::ZERO);
-                true
-            }
-            None => false,
-        }
+        self.connect_model(model, Duration::ZERO);
+        true
     }
 
-    pub(super) fn has_another_model(&self) -> bool {
-        self.provider == Provider::First && self.second.is_some()
+    /// The one that was not gone over to yet.
+    pub(super) fn another_model(&self) -> Option<&SecondModel> {
+        let second = self.second.as_ref();
+        second.filter(|_| self.provider == Provider::First)
     }
 
     fn present_model(&self) -> Option<String> {
@@ -122,10 +117,7 @@ impl CallMachine {
 
     /// No model can be had.
     pub(super) fn without_model(&mut self, now: Instant) {
-        if matches!(
-            self.phase,
-            Phase::Preparing | Phase::Answering | Phase::Talking
-        ) {
+        if self.has_agent() {
             self.apologise(now, CallOutcome::ModelFailed);
         }
     }
@@ -157,18 +149,10 @@ impl CallMachine {
             });
         }
         if !lines.is_empty() {
-            let remember = Command::Remember(lines);
-            self.effects.push_back(Effect::ToModel(remember));
+            self.tell(Command::Remember(lines));
         }
         if owes_words || (self.greeting && !self.greeted) {
-            if self.greeted {
-                self.effects.push_back(Effect::ToModel(Command::Respond));
-            } else {
-                self.greet();
-            }
-            if self.phase == Phase::Talking {
-                self.timers.set(Timer::Reply, now + REPLY_WAIT);
-            }
+            self.have_it_speak(now);
         } else {
             self.rest(now);
         }
@@ -180,7 +164,7 @@ impl CallMachine {
 
     /// The session is old: a new one, while neither side speaks.
     pub(super) fn renew(&mut self, now: Instant) {
-        if self.phase != Phase::Talking || self.model != Model::Ready {
+        if !self.is_conversing() {
             return;
         }
         if !self.is_idle() {

@@ -7,7 +7,7 @@ use trunkline_domain::FirstSpeaker;
 use trunkline_realtime::{Command, ItemId, Transcript};
 
 use super::timers::Timer;
-use super::{CallMachine, Effect, Model, Phase, REPLY_WAIT};
+use super::{CallMachine, REPLY_WAIT};
 
 /// How long the caller may take for a first word when the agent has a sentence to say and is
 /// to wait with it. Who has dialled says "hello?" within two.
@@ -35,12 +35,11 @@ impl CallMachine {
 
     /// The line is quiet, as far as it is: from now on the caller's voice is awaited.
     pub(super) fn rest(&mut self, now: Instant) {
-        if self.phase != Phase::Talking || self.model != Model::Ready || !self.is_idle() {
+        if !self.is_conversing() || !self.is_idle() {
             return;
         }
         if std::mem::take(&mut self.owes_words) {
-            self.effects.push_back(Effect::ToModel(Command::Respond));
-            self.timers.set(Timer::Reply, now + REPLY_WAIT);
+            self.ask(now, Command::Respond);
             return;
         }
         if self.timers.is_set(Timer::Silence) {
@@ -58,7 +57,7 @@ impl CallMachine {
 
     /// The caller has said nothing for long enough.
     pub(super) fn on_silence(&mut self, now: Instant) {
-        if self.phase != Phase::Talking || self.model != Model::Ready || !self.is_idle() {
+        if !self.is_conversing() || !self.is_idle() {
             return;
         }
         let Some(config) = &self.config else { return };
@@ -77,10 +76,8 @@ impl CallMachine {
 
     /// Has the model say something of its own accord.
     pub(super) fn prompt(&mut self, now: Instant, instructions: &str) {
-        self.effects.push_back(Effect::ToModel(Command::Prompt {
-            instructions: instructions.to_owned(),
-        }));
-        self.timers.set(Timer::Reply, now + REPLY_WAIT);
+        let instructions = instructions.to_owned();
+        self.ask(now, Command::Prompt { instructions });
     }
 
     /// The caller's words, in writing.
@@ -118,19 +115,12 @@ impl CallMachine {
 
     /// Ends the call with a word, unless the caller speaks after all.
     pub(super) fn say_goodbye(&mut self, now: Instant) {
-        if self.farewell || self.phase != Phase::Talking || self.model != Model::Ready {
+        if self.farewell || !self.is_conversing() {
             return;
         }
         self.farewell = true;
         self.wordless_turns = 0;
-        if self.responding.is_some() || self.sounding {
-            self.muted = self.responding.take();
-            self.open_item = None;
-            self.sounding = false;
-            self.effects
-                .push_back(Effect::ToModel(Command::CancelResponse));
-            self.effects.push_back(Effect::Interrupt);
-        }
+        self.break_off();
         self.timers.clear(Timer::Silence);
         self.prompt(now, GOODBYE);
     }
