@@ -7,26 +7,11 @@
 //! comes to lead elsewhere is found out; literal addresses are looked at in the URL.
 
 use std::error::Error;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use trunkline_domain::AddressKind;
 use url::{Host, Url};
-
-/// Metadata and host services of clouds that do not stand within link-local ranges.
-const METADATA_V4: [Ipv4Addr; 3] = [
-    // Alibaba Cloud.
-    Ipv4Addr::new(100, 100, 100, 200),
-    // Azure's host agent.
-    Ipv4Addr::new(168, 63, 129, 16),
-    // Oracle Cloud, of old.
-    Ipv4Addr::new(192, 0, 0, 192),
-];
-const METADATA_V6: [Ipv6Addr; 2] = [
-    // AWS.
-    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
-    // Google Cloud.
-    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
-];
 
 /// Whether private addresses are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,72 +31,11 @@ pub enum ForbiddenAddress {
     Private,
 }
 
-/// What an address is, for who wants to connect to it.
 fn check(address: IpAddr, private: PrivateAddresses) -> Result<(), ForbiddenAddress> {
-    let v4 = match address {
-        IpAddr::V4(v4) => Some(v4),
-        IpAddr::V6(v6) => v4_of(v6),
-    };
-    let (is_never, is_private) = match (v4, address) {
-        (Some(v4), _) => (is_never_v4(v4), is_private_v4(v4)),
-        (None, IpAddr::V6(v6)) => (is_never_v6(v6), is_private_v6(v6)),
-        (None, IpAddr::V4(_)) => (false, false),
-    };
-    if is_never {
-        Err(ForbiddenAddress::Never)
-    } else if is_private && private == PrivateAddresses::Refused {
-        Err(ForbiddenAddress::Private)
-    } else {
-        Ok(())
-    }
-}
-
-fn is_never_v4(v4: Ipv4Addr) -> bool {
-    v4.is_link_local()
-        || v4.is_multicast()
-        // Broadcast, and what was reserved for a future that does not come (RFC 1112).
-        || v4.octets()[0] >= 240
-        || METADATA_V4.contains(&v4)
-}
-
-fn is_private_v4(v4: Ipv4Addr) -> bool {
-    let [a, b, c, _] = v4.octets();
-    v4.is_loopback()
-        || v4.is_private()
-        // "This network", which Linux takes for the machine itself.
-        || a == 0
-        // RFC 6598: carriers' and clouds' own, and overlay networks.
-        || (a == 100 && (64..128).contains(&b))
-        // RFC 6890: protocol assignments.
-        || (a == 192 && b == 0 && c == 0)
-        // RFC 2544: benchmarks within a laboratory.
-        || (a == 198 && (18..20).contains(&b))
-}
-
-fn is_never_v6(v6: Ipv6Addr) -> bool {
-    v6.is_unicast_link_local() || v6.is_multicast() || METADATA_V6.contains(&v6)
-}
-
-fn is_private_v6(v6: Ipv6Addr) -> bool {
-    v6.is_loopback()
-        || v6.is_unspecified()
-        || v6.is_unique_local()
-        // RFC 3879: site-local, which some networks still have.
-        || (v6.segments()[0] & 0xffc0) == 0xfec0
-}
-
-/// The address of IPv4 that one of IPv6 stands for: mapped or compatible, NAT64
-/// (RFC 6052, RFC 8215), 6to4 (RFC 3056).
-fn v4_of(v6: Ipv6Addr) -> Option<Ipv4Addr> {
-    let join = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
-    match v6.segments() {
-        // `::` and `::1` are IPv6's own.
-        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
-        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0x64, 0xff9b, 0 | 1, .., high, low] => {
-            Some(join(high, low))
-        }
-        [0x2002, high, low, ..] => Some(join(high, low)),
-        _ => None,
+    match (AddressKind::of(address), private) {
+        (AddressKind::Forbidden, _) => Err(ForbiddenAddress::Never),
+        (AddressKind::Private, PrivateAddresses::Refused) => Err(ForbiddenAddress::Private),
+        (AddressKind::Private, PrivateAddresses::Asked) | (AddressKind::Public, _) => Ok(()),
     }
 }
 
@@ -171,6 +95,8 @@ pub(crate) fn forbidden(error: &reqwest::Error) -> Option<ForbiddenAddress> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use proptest::prelude::*;
 
     use super::*;

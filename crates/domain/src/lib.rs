@@ -35,12 +35,12 @@ pub use known_answer::{BackendMark, KnownAnswer};
 pub use outcome::{CallOutcome, CallRecord, CallTimes, ConfigSource};
 pub use phone::PhoneNumber;
 pub use rate::{CallsPerSecond, InvalidRate};
-pub use reach::{Reach, is_inner, leads_inside};
+pub use reach::{AddressKind, Reach, leads_inside};
 pub use secret::same_secret;
 pub use shorten::shorten;
 pub use sip::{CallDirection, CallStatus, MAX_ATTRIBUTES, SipParticipant};
 pub use tenant::{
     DEFAULT_AGENT_NAME, InvalidKey, InvalidTenant, Limits, LiveKitProject, LookupSettings,
-    MAX_AGENT_NAMES, ProviderKind, ProviderSettings, Tenant, TenantFields, check_key,
+    MAX_AGENT_NAMES, ProviderKind, ProviderSettings, Tenant, TenantFields, check_key, server_of,
 };
 pub use tokens::without_tokens;

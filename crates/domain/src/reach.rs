@@ -1,4 +1,4 @@
-//! Whether an address is one of the inside: of this machine, its network or its cloud.
+//! Which addresses are of the inside: of this machine, its network or its cloud.
 //!
 //! Who may write a URL and not the rows of others must not make the process call what
 //! only the process can reach: the metadata service of a cloud, a database, a neighbour.
@@ -34,8 +34,8 @@ pub enum Reach {
 /// name that only the inside knows. Where another name leads is known by its addresses.
 pub fn leads_inside(url: &Url) -> bool {
     match url.host() {
-        Some(Host::Ipv4(address)) => is_inner(address.into()),
-        Some(Host::Ipv6(address)) => is_inner(address.into()),
+        Some(Host::Ipv4(address)) => AddressKind::of(address.into()) != AddressKind::Public,
+        Some(Host::Ipv6(address)) => AddressKind::of(address.into()) != AddressKind::Public,
         Some(Host::Domain(name)) => is_inner_name(name),
         None => true,
     }
@@ -51,49 +51,95 @@ fn is_inner_name(name: &str) -> bool {
         })
 }
 
-/// Whether an address is loopback, link-local (where clouds have their metadata),
-/// private, unspecified, shared, or nobody's.
-pub fn is_inner(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => is_inner_v4(v4),
-        IpAddr::V6(v6) => is_inner_v6(v6),
+/// What an address is, for who wants to connect to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AddressKind {
+    /// A host of the outside.
+    Public,
+    /// Loopback, private, unique-local or shared: a host of the inside.
+    Private,
+    /// Link-local, a metadata service, multicast, or nobody's: no backend is there, and what
+    /// answers gives away the keys of the machine.
+    Forbidden,
+}
+
+/// Metadata and host services of clouds that do not stand within link-local ranges.
+const METADATA_V4: [Ipv4Addr; 3] = [
+    // Alibaba Cloud.
+    Ipv4Addr::new(100, 100, 100, 200),
+    // Azure's host agent.
+    Ipv4Addr::new(168, 63, 129, 16),
+    // Oracle Cloud, of old.
+    Ipv4Addr::new(192, 0, 0, 192),
+];
+const METADATA_V6: [Ipv6Addr; 2] = [
+    // AWS.
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+    // Google Cloud.
+    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+];
+
+impl AddressKind {
+    /// One of IPv6 that stands for one of IPv4 is what that is.
+    pub fn of(address: IpAddr) -> Self {
+        let (is_forbidden, is_private) = match address {
+            IpAddr::V4(v4) => (is_forbidden_v4(v4), is_private_v4(v4)),
+            IpAddr::V6(v6) => match v4_of(v6) {
+                Some(v4) => return Self::of(v4.into()),
+                None => (is_forbidden_v6(v6), is_private_v6(v6)),
+            },
+        };
+        if is_forbidden {
+            Self::Forbidden
+        } else if is_private {
+            Self::Private
+        } else {
+            Self::Public
+        }
     }
 }
 
-fn is_inner_v4(v4: Ipv4Addr) -> bool {
+fn is_forbidden_v4(v4: Ipv4Addr) -> bool {
+    v4.is_link_local()
+        || v4.is_multicast()
+        // Broadcast, and what was reserved for a future that does not come (RFC 1112).
+        || v4.octets()[0] >= 240
+        || METADATA_V4.contains(&v4)
+}
+
+fn is_private_v4(v4: Ipv4Addr) -> bool {
     let [a, b, c, _] = v4.octets();
     v4.is_loopback()
         || v4.is_private()
-        || v4.is_link_local()
-        || v4.is_broadcast()
-        || v4.is_multicast()
         // "This network", which Linux takes for the machine itself.
         || a == 0
-        // RFC 6598: carriers' and clouds' own (one has its metadata here).
+        // RFC 6598: carriers' and clouds' own, and overlay networks.
         || (a == 100 && (64..128).contains(&b))
         // RFC 6890: protocol assignments.
         || (a == 192 && b == 0 && c == 0)
         // RFC 2544: benchmarks within a laboratory.
         || (a == 198 && (18..20).contains(&b))
-        || a >= 240
 }
 
-fn is_inner_v6(v6: Ipv6Addr) -> bool {
+fn is_forbidden_v6(v6: Ipv6Addr) -> bool {
+    v6.is_unicast_link_local() || v6.is_multicast() || METADATA_V6.contains(&v6)
+}
+
+fn is_private_v6(v6: Ipv6Addr) -> bool {
     v6.is_loopback()
         || v6.is_unspecified()
-        || v6.is_multicast()
         || v6.is_unique_local()
-        || v6.is_unicast_link_local()
         // RFC 3879: site-local, which some networks still have.
         || (v6.segments()[0] & 0xffc0) == 0xfec0
-        || inner_v4_of(v6).is_some_and(is_inner_v4)
 }
 
 /// The address of IPv4 that one of IPv6 stands for: mapped or compatible, NAT64
 /// (RFC 6052, RFC 8215), 6to4 (RFC 3056).
-fn inner_v4_of(v6: Ipv6Addr) -> Option<Ipv4Addr> {
+fn v4_of(v6: Ipv6Addr) -> Option<Ipv4Addr> {
     let join = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
     match v6.segments() {
+        // `::` and `::1` are IPv6's own.
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
         [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0x64, 0xff9b, 0 | 1, .., high, low] => {
             Some(join(high, low))
         }

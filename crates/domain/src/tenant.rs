@@ -128,12 +128,17 @@ pub struct Tenant {
 }
 
 impl LiveKitProject {
-    /// Host, port and path: what two spellings of one server's URL have in common.
+    /// See [`server_of`].
     pub fn server(&self) -> String {
-        let host = self.url.host_str().unwrap_or_default();
-        let port = self.url.port_or_known_default().unwrap_or_default();
-        format!("{host}:{port}{}", self.url.path().trim_end_matches('/'))
+        server_of(&self.url)
     }
+}
+
+/// Host, port and path: what two spellings of one server's URL have in common.
+pub fn server_of(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    let port = url.port_or_known_default().unwrap_or_default();
+    format!("{host}:{port}{}", url.path().trim_end_matches('/'))
 }
 
 impl Tenant {

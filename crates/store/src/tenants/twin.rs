@@ -2,7 +2,7 @@
 //! under the same agent name. It would spread the calls of each over both.
 
 use sqlx::PgConnection;
-use trunkline_domain::TenantId;
+use trunkline_domain::{TenantId, server_of};
 use url::Url;
 use uuid::Uuid;
 
@@ -73,10 +73,8 @@ pub(super) async fn twins(
 
 fn is_same_server(a: &str, b: &str) -> bool {
     let server = |text: &str| {
-        let url = Url::parse(text.trim()).ok()?;
-        let host = url.host_str()?.to_owned();
-        let path = url.path().trim_end_matches('/').to_owned();
-        Some((host, url.port_or_known_default(), path))
+        let url = Url::parse(text.trim()).ok().filter(Url::has_host)?;
+        Some(server_of(&url))
     };
     server(a).is_some_and(|a| server(b) == Some(a))
 }
