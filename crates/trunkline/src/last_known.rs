@@ -14,6 +14,8 @@ use trunkline_callconfig::{Haste, LastKnown, Options};
 use trunkline_domain::{KnownAnswer, TenantId};
 use trunkline_store::{KnownAnswerKey, Store, StoreError};
 
+use crate::outage::Outage;
+
 /// How often is read and written. Soon enough for a restart a moment later, and for a
 /// backend that goes away while a call of another replica was answered just before.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -92,7 +94,10 @@ pub async fn run(
     };
     let mut due = tokio::time::interval(INTERVAL);
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut is_away = false;
+    let mut outage = Outage::new(
+        "the last answers of backends wait for the database",
+        "the last answers of backends are read and written again",
+    );
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
@@ -102,23 +107,7 @@ pub async fn run(
             () = stop.cancelled() => break,
             result = sync.round() => result,
         };
-        match result {
-            Ok(()) if is_away => {
-                is_away = false;
-                tracing::info!("the last answers of backends are read and written again");
-            }
-            Ok(()) => {}
-            Err(error) if is_away => {
-                tracing::debug!(error = error.one_line(), "the database is still away");
-            }
-            Err(error) => {
-                is_away = true;
-                tracing::warn!(
-                    error = error.one_line(),
-                    "the last answers of backends wait for the database"
-                );
-            }
-        }
+        outage.note(result);
     }
     let flushed = tokio::time::timeout(FLUSH_LIMIT, sync.write(Haste::All)).await;
     if !matches!(flushed, Ok(Ok(()))) {

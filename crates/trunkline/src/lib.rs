@@ -7,6 +7,7 @@ pub mod config;
 mod files;
 mod keys_command;
 pub mod last_known;
+mod outage;
 pub mod records;
 pub mod refusals;
 pub mod serve;

@@ -19,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 use trunkline_domain::TenantId;
 use trunkline_store::{RefusedOffers, Reporter, Store, StoreError};
 
+use crate::outage::Outage;
+
 /// How often what was counted is written. Soon enough for who looks for a call that was
 /// refused a moment ago.
 const WRITE_INTERVAL: Duration = Duration::from_secs(5);
@@ -159,7 +161,10 @@ impl RefusalRecorder {
     pub async fn write(self, sink: impl RefusalSink, stop: CancellationToken) {
         let mut due = tokio::time::interval(WRITE_INTERVAL);
         due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut is_away = false;
+        let mut outage = Outage::new(
+            "records of refused offers wait for the database",
+            "records of refused offers are written again",
+        );
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -169,23 +174,7 @@ impl RefusalRecorder {
                 () = stop.cancelled() => break,
                 result = self.write_all(&sink) => result,
             };
-            match result {
-                Ok(()) if is_away => {
-                    is_away = false;
-                    tracing::info!("records of refused offers are written again");
-                }
-                Ok(()) => {}
-                Err(error) if is_away => {
-                    tracing::debug!(error = error.one_line(), "the database is still away");
-                }
-                Err(error) => {
-                    is_away = true;
-                    tracing::warn!(
-                        error = error.one_line(),
-                        "records of refused offers wait for the database"
-                    );
-                }
-            }
+            outage.note(result);
         }
         let flushed = tokio::time::timeout(FLUSH_LIMIT, self.write_all(&sink)).await;
         let left = self.tally.lock().left();
